@@ -1,0 +1,42 @@
+"""archcalc: what a neural network costs, exactly, with its working shown.
+
+>>> import archcalc
+>>> archcalc.load("zoo:digits").report(input="1024x1024").totals.macs
+1761730400
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["ArchcalcError", "Input", "Model", "Report", "__version__", "layers", "load", "loads"]
+
+if TYPE_CHECKING:
+    from archcalc import layers
+    from archcalc.dialects.yaml import load, loads
+    from archcalc.errors import ArchcalcError
+    from archcalc.model.graph import Input
+    from archcalc.model.model import Model
+    from archcalc.model.report import Report
+
+_HOMES = {  # loaded when first asked for, so that `import archcalc` costs nothing
+    "ArchcalcError": "archcalc.errors",
+    "Input": "archcalc.model.graph",
+    "Model": "archcalc.model.model",
+    "Report": "archcalc.model.report",
+    "load": "archcalc.dialects.yaml",
+    "loads": "archcalc.dialects.yaml",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name == "layers":
+        return import_module("archcalc.layers")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'archcalc' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

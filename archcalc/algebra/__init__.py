@@ -1,0 +1,1 @@
+"""Numbers, windows and counts: arithmetic that knows no layer."""

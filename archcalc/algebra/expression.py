@@ -1,0 +1,109 @@
+"""Integer expressions of a spec, such as `2*width` or `ceil(width/8)`: read with `ast` and a whitelist, never executed.
+
+A division must come out whole, or stand inside floor( ) or ceil( ).
+"""
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from archcalc.errors import ModelError, nearest
+
+LENGTH = 200  # characters
+DEPTH = 20  # nested operations
+EXPONENT = 64
+LIMIT = 10**18  # no size, count or intermediate value of a real network comes near
+
+
+def _power(base: Fraction, exponent: Fraction) -> Fraction:
+    if exponent.denominator != 1 or not 0 <= exponent <= EXPONENT:
+        raise _Refused(f"an exponent must be a whole number from 0 to {EXPONENT}", f"{exponent}")
+    return base ** int(exponent)
+
+
+OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: _power,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "ceil": math.ceil, "floor": math.floor}
+
+
+class _Refused(Exception):
+    """A rule of the expression language was broken: rule, got, way out."""
+
+
+def evaluate(text: str, names: Mapping[str, Any]) -> int:
+    """The value of an integer expression over the given names; ModelError names the rule that it breaks.
+
+    >>> evaluate("max(width // 2, 8) * 3", {"width": 20})
+    30
+    """
+    try:
+        if len(text) > LENGTH:
+            raise _Refused(f"must have at most {LENGTH} characters", f"{len(text)}")
+        try:
+            tree = ast.parse(text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            raise _Refused("must be an integer or an integer expression", repr(text)) from None
+        value = _value(tree, names, DEPTH)
+        if Fraction(value).denominator != 1:
+            raise _Refused("must come out whole", f"{text} = {value}", "use // or ceil( )")
+        return int(value)
+    except _Refused as refused:
+        rule, got, *way_out = refused.args
+        raise ModelError("expression", rule, got, way_out=way_out[0] if way_out else "") from None
+
+
+def _value(tree: ast.AST, names: Mapping[str, Any], depth: int) -> Fraction:
+    if depth == 0:
+        raise _Refused(f"must nest at most {DEPTH} operations", "a deeper one")
+    match tree:
+        case ast.Constant(value=int() as number) if not isinstance(number, bool):
+            return _bounded(Fraction(number))
+        case ast.Name(id=name):
+            return _named(name, names)
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in OPERATORS:
+            return Fraction(OPERATORS[type(op)](_value(operand, names, depth - 1)))
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
+            return _binary(op, _value(left, names, depth - 1), _value(right, names, depth - 1))
+        case ast.Call(func=ast.Name(id=name), args=[_, *_] as args, keywords=[]) if name in FUNCTIONS:
+            if name in ("ceil", "floor") and len(args) != 1:
+                raise _Refused(f"{name} takes one value", str(len(args)))
+            return Fraction(FUNCTIONS[name](*(_value(arg, names, depth - 1) for arg in args)))
+        case ast.Call():
+            raise _Refused("may call only min, max, ceil and floor", ast.unparse(tree))
+    raise _Refused("may hold only integers, names, + - * / // % ** and min max ceil floor", ast.unparse(tree))
+
+
+def _binary(op: ast.operator, left: Fraction, right: Fraction) -> Fraction:
+    if isinstance(op, ast.Pow) and abs(left) > 1 and right > EXPONENT:
+        raise _Refused(f"an exponent must be a whole number from 0 to {EXPONENT}", f"{right}")
+    try:
+        return _bounded(Fraction(OPERATORS[type(op)](left, right)))
+    except ZeroDivisionError:
+        raise _Refused("must not divide by zero", f"{left} / {right}") from None
+
+
+def _named(name: str, names: Mapping[str, Any]) -> Fraction:
+    if name not in names:
+        raise _Refused("knows no such name", name, nearest(name, names))
+    value = names[name]
+    if not isinstance(value, int):
+        raise _Refused("must compute with integers", f"{name} = {value!r}")
+    return Fraction(value)
+
+
+def _bounded(value: Fraction) -> Fraction:
+    if abs(value) > LIMIT or value.denominator > LIMIT:
+        raise _Refused("values must stay below 10**18", "a larger one")
+    return value

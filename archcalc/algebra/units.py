@@ -1,0 +1,77 @@
+"""Numbers with units as people write them: SI prefixes for counts, IEC prefixes for bytes."""
+
+import re
+from fractions import Fraction
+
+from archcalc.errors import UsageError
+
+SI = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
+BYTES = {"": 1, "B": 1}
+BYTES |= {f"{prefix}B": factor for prefix, factor in SI.items() if prefix}
+BYTES |= {f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGTP", start=1)}
+
+
+def grouped(n: int) -> str:
+    """Every digit, in groups of three.
+
+    >>> grouped(1761730400)
+    '1,761,730,400'
+    """
+    return f"{n:,}"
+
+
+def si(n: int) -> str:
+    """Four significant digits and an SI prefix.
+
+    >>> si(1761730400), si(520)
+    ('1.762 G', '520')
+    """
+    return _prefixed(n, 1000, ["", "k", "M", "G", "T", "P", "E"])
+
+
+def iec(n: int) -> str:
+    """Bytes to four significant digits with an IEC prefix.
+
+    >>> iec(132346400)
+    '126.2 MiB'
+    """
+    return _prefixed(n, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
+
+
+def parse_count(text: str) -> int:
+    """An exact count such as 10k, 1.5M or 9_150.
+
+    >>> parse_count("1.5M")
+    1500000
+    """
+    return _parse(text, SI, "a count such as 9150, 10k or 1.5M")
+
+
+def parse_bytes(text: str) -> int:
+    """An exact number of bytes such as 24GiB, 1.5MB or 4096.
+
+    >>> parse_bytes("24GiB"), parse_bytes("1.5MB")
+    (25769803776, 1500000)
+    """
+    return _parse(text, BYTES, "a number of bytes such as 4096, 1.5MB or 24GiB")
+
+
+def _prefixed(n: int, base: int, prefixes: list[str]) -> str:
+    if n < base:
+        return f"{n} {prefixes[0]}".rstrip()
+    power = 1
+    while n >= base ** (power + 1) and power + 1 < len(prefixes):
+        power += 1
+    value = n / base**power
+    decimals = max(0, 4 - len(str(int(value))))
+    return f"{value:,.{decimals}f} {prefixes[power]}"
+
+
+def _parse(text: str, units: dict[str, int], form: str) -> int:
+    match = re.fullmatch(r"\s*([0-9][0-9_,]{0,30}(?:\.[0-9]{1,15})?)\s*([A-Za-z]*)\s*", text)
+    if not match or match[2] not in units:
+        raise UsageError("units", f"must be {form}", repr(text))
+    value = Fraction(match[1].replace("_", "").replace(",", "")) * units[match[2]]
+    if value.denominator != 1:
+        raise UsageError("units", "must be a whole number", f"{text!r} = {float(value)}")
+    return value.numerator

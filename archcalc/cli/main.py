@@ -1,0 +1,109 @@
+"""The command `archcalc`: its options, and which exit code a mistake ends with."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from archcalc import __version__
+from archcalc.algebra.dtype import MODEL_DTYPES
+from archcalc.algebra.ops import CONVENTIONS
+from archcalc.cli import commands
+from archcalc.errors import ArchcalcError, ModelError, UsageError
+from archcalc.questions.check import BUDGETS
+from archcalc.views.table import FORMATS
+
+DONE, UNEXPECTED, USAGE, MODEL, CHECK_FAILED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 6, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    try:
+        options = parser().parse_args(arguments)
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except ArchcalcError as error:
+        print(f"archcalc: {error}", file=sys.stderr)
+        return USAGE if isinstance(error, UsageError) else MODEL if isinstance(error, ModelError) else UNEXPECTED
+    except BrokenPipeError:  # the reader has seen enough; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def run() -> NoReturn:
+    """The entry point of the installed command."""
+    sys.exit(main())
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    top = argparse.ArgumentParser(
+        prog="archcalc", description="What a neural network costs, exactly, with its working shown."
+    )
+    top.add_argument("--version", action="version", version=f"archcalc {__version__}")
+    subparsers = top.add_subparsers(required=True, metavar="COMMAND")
+    add = _adder(subparsers)
+
+    report = add("report", commands.report, "shapes, parameters, operations and output memory of every layer", (
+        "archcalc report model.yaml --input 1024x1024",
+        "archcalc report zoo:resnet50 --depth 1 --json",
+    ))  # fmt: skip
+    _model_options(report)
+    report.add_argument("--depth", type=int, metavar="D", help="fold blocks below this depth into one row")
+    report.add_argument("--columns", metavar="A,B,…", help="columns to show, such as name,output,macs_exact")
+    report.add_argument("--style", choices=["archcalc", "keras", "torchinfo"], default="archcalc", help="whose layout")
+    report.add_argument("--layout", choices=["channels_first", "channels_last"], default="channels_first",
+                        help="where shapes show the channels")  # fmt: skip
+    report.add_argument("--strict", action="store_true", help=f"exit with {INCOMPLETE} if something was not counted")
+    report.add_argument("--format", choices=FORMATS, default="text", help="what to write")
+    report.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+    report.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
+
+    check = add("check", commands.check, "compare a model with its `expect:` block and with budgets", (
+        "archcalc check model.yaml",
+        "archcalc check zoo:mobilenet_v2 --max-params 5M --max-macs 1G --input 320x320",
+    ))  # fmt: skip
+    _model_options(check)
+    for budget in BUDGETS:
+        unit = "BYTES" if budget.endswith("_bytes") else "N"
+        check.add_argument(f"--max-{budget.replace('_', '-')}", metavar=unit, help=f"largest allowed {budget}")
+
+    layers = add("layers", commands.layers, "the kinds of layers; of one, its fields, formulas and an example", (
+        "archcalc layers", "archcalc layers conv",
+    ))  # fmt: skip
+    layers.add_argument("kind", nargs="?", metavar="KIND")
+    zoo = add(
+        "zoo", commands.zoo, "the models that come along; of one, its spec", ("archcalc zoo", "archcalc zoo resnet50")
+    )
+    zoo.add_argument("name", nargs="?", metavar="NAME")
+    add("schema", commands.schema, "the JSON Schema of the spec language, for editors", (
+        "archcalc schema > archcalc.schema.json", "archcalc schema | jq '.properties | keys'",
+    ))  # fmt: skip
+    return top
+
+
+def _adder(subparsers: Any) -> Callable[..., argparse.ArgumentParser]:
+    def add(name: str, command: Callable[[Any], int], what: str, examples: Sequence[str]) -> argparse.ArgumentParser:
+        epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples)
+        layout = argparse.RawDescriptionHelpFormatter
+        made: argparse.ArgumentParser = subparsers.add_parser(
+            name, help=what, description=what[0].upper() + what[1:] + ".", epilog=epilog, formatter_class=layout
+        )
+        made.set_defaults(run=command)
+        return made
+
+    return add
+
+
+def _model_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help="a YAML file, - for standard input, or zoo:NAME")
+    size = "1024x1024, or 3x1024x1024, or name=SIZE for several inputs; default: the spec's"
+    command.add_argument("--input", metavar="SIZE", action="append", help=size)
+    command.add_argument("--batch", type=int, default=1, metavar="N", help="images at once (default 1)")
+    command.add_argument("--dtype", choices=MODEL_DTYPES, default="float32", help="what the network computes in")
+    command.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="replace a hyperparameter")
+    command.add_argument("--convention", choices=list(CONVENTIONS), default="archcalc", help="what counts as a FLOP")

@@ -1,0 +1,1 @@
+"""Foreign languages: the only files with foreign words."""

@@ -1,0 +1,131 @@
+"""Keras' words: its layer names, and its summary, so that one copied from a course can be laid beside ours."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from archcalc.model.model import Model
+from archcalc.model.report import Report, Row
+from archcalc.views.columns import ordered
+
+NAMES = {  # {} stands for the number of spatial axes
+    "conv": "Conv{}D",
+    "conv_transpose": "Conv{}DTranspose",
+    "depthwise_conv": "DepthwiseConv{}D",
+    "separable_conv": "SeparableConv{}D",
+    "dense": "Dense",
+    "max_pool": "MaxPooling{}D",
+    "avg_pool": "AveragePooling{}D",
+    "global_avg_pool": "GlobalAveragePooling{}D",
+    "global_max_pool": "GlobalMaxPooling{}D",
+    "batch_norm": "BatchNormalization",
+    "layer_norm": "LayerNormalization",
+    "group_norm": "GroupNormalization",
+    "rms_norm": "RMSNormalization",
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "prelu": "PReLU",
+    "elu": "ELU",
+    "softmax": "Softmax",
+    "dropout": "Dropout",
+    "channel_dropout": "SpatialDropout{}D",
+    "alpha_dropout": "AlphaDropout",
+    "gaussian_dropout": "GaussianDropout",
+    "flatten": "Flatten",
+    "reshape": "Reshape",
+    "permute": "Permute",
+    "pad": "ZeroPadding{}D",
+    "crop": "Cropping{}D",
+    "resize": "UpSampling{}D",
+    "embedding": "Embedding",
+    "add": "Add",
+    "subtract": "Subtract",
+    "multiply": "Multiply",
+    "maximum": "Maximum",
+    "minimum": "Minimum",
+    "concat": "Concatenate",
+    "identity": "Identity",
+}
+
+
+def summary(model: Model, report: Report) -> str:
+    """The report as Keras 3 prints a model: channels last, no batch, buffers among the non-trainable parameters."""
+    from tabulate import tabulate
+
+    chain = all(node.inputs == (source,) for node, source in zip(model.nodes, _chain(model), strict=True))
+    titles = ["Layer (type)", "Output Shape", "Param #", *([] if chain else ["Connected to"])]
+    layers = _layers(model, report)
+    rows = [_cells(rows, chain) for rows in layers]
+    if not chain:
+        rows = [*([f"{name} (InputLayer)", _shape(shape), "0", "-"] for name, shape in report.inputs.items()), *rows]
+    align = ["left", "left", "right", *([] if chain else ["left"])]
+    page = tabulate(rows, headers=titles, tablefmt=_box(), colalign=align, disable_numparse=True)
+    return "\n".join([f'Model: "{report.model}"', page, *_totals(report)])
+
+
+def _chain(model: Model) -> list[str]:
+    return [next(iter(model.inputs)), *(node.name for node in model.nodes)][:-1]
+
+
+def _layers(model: Model, report: Report) -> list[list[Row]]:
+    """Rows by the layer of the spec that they are part of: a composite is one layer in Keras."""
+    nodes = {node.name for node in model.nodes}
+    layers: dict[str, list[Row]] = {}
+    for row in report.rows:
+        name = row.name
+        while name not in nodes and "/" in name:
+            name = name.rpartition("/")[0]
+        layers.setdefault(name if name in nodes else row.name, []).append(row)
+    return list(layers.values())
+
+
+def _cells(rows: Sequence[Row], chain: bool) -> list[str]:
+    first, last = rows[0], rows[-1]
+    name = first.name if len(rows) == 1 else first.name.rpartition("/")[0]
+    kind = first.kind if len(rows) == 1 else "separable_conv"
+    params = sum(row.params + row.buffers for row in rows)
+    cells = [f"{name} ({class_name(kind, len(last.output))})", _shape(last.output), f"{params:,}"]
+    return cells if chain else [*cells, ", ".join(first.inputs)]
+
+
+def class_name(kind: str, axes: int) -> str:
+    """Keras' class for a kind, where it has one; else the kind's own name."""
+    return NAMES.get(kind, kind).replace("{}", str(axes - 2))
+
+
+def _shape(shape: Sequence[int]) -> str:
+    sizes: list[Any] = [None, *ordered(shape, "channels_last")[1:]]
+    return f"({', '.join(map(str, sizes))}{',' if len(sizes) == 1 else ''})"
+
+
+def _totals(report: Report) -> list[str]:
+    totals = report.totals
+    fixed = totals.params - totals.trainable_params + totals.buffers
+    width = totals.weight_bytes // totals.params if totals.params else 4
+    counts = {"Total": totals.params + totals.buffers, "Trainable": totals.trainable_params, "Non-trainable": fixed}
+    mark = "≥ " if report.status == "partial" else ""
+    return [f" {what} params: {mark}{n:,} ({_memory(n * width)})" for what, n in counts.items()]
+
+
+def _memory(n: int) -> str:
+    """Bytes as Keras writes them: powers of 1024 under the names of powers of 1000."""
+    size = float(n)
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if size < 1024 or unit == "TB":
+            return f"{size:.2f} {unit}"
+        size /= 1024
+    raise AssertionError
+
+
+def _box() -> Any:
+    from tabulate import DataRow, Line, TableFormat
+
+    return TableFormat(
+        lineabove=Line("┏", "━", "┳", "┓"),
+        linebelowheader=Line("┡", "━", "╇", "┩"),
+        linebetweenrows=Line("├", "─", "┼", "┤"),
+        linebelow=Line("└", "─", "┴", "┘"),
+        headerrow=DataRow("┃", "┃", "┃"),
+        datarow=DataRow("│", "│", "│"),
+        padding=1,
+        with_header_hide=None,
+    )

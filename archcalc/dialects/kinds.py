@@ -1,0 +1,93 @@
+"""Pages about kinds, for `archcalc layers`: what the registry knows, and an example that is run as it is shown."""
+
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+
+from archcalc.algebra.units import grouped
+from archcalc.dialects.fields import COMMON, Field, fields_of, in_words, make, shown, take
+from archcalc.dialects.yaml_text import Value, read
+from archcalc.layers.layer import KINDS, Kind, Layer
+from archcalc.layers.layer import shown as shape_text
+from archcalc.model.graph import Graph, Input, Node
+from archcalc.model.walk import Use, walk
+from archcalc.views.table import Table
+
+
+def kinds_page(width: int) -> str:
+    """Every kind with its first sentence, by family."""
+    longest = max(map(len, KINDS))
+    lines, family = [], ""
+    for kind in KINDS.values():
+        module = sys.modules[kind.cls.__module__].__doc__ or ""
+        if module != family:
+            family = module
+            lines += ["", module.strip().split("\n")[0]]
+        summary = textwrap.wrap(kind.summary, max(20, width - longest - 4))
+        lines += [f"  {kind.name:{longest}}  {summary[0]}", *(" " * (longest + 4) + rest for rest in summary[1:])]
+    return "\n".join([*lines[1:], "", f"{len(KINDS)} kinds. One of them: archcalc layers conv"])
+
+
+def kind_page(name: str, width: int) -> str:
+    """One kind: its text, its fields, and its example with the numbers it gives."""
+    kind = KINDS[name]
+    text = inspect.cleandoc(kind.cls.__doc__ or "").split(">>>")[0].rstrip()
+    body = text.removeprefix(kind.summary).strip()  # where many kinds share a class, its text says what they share
+    parts = [_wrapped(f"{name}: {kind.summary}", width), _wrapped(body, width), _fields(name, width), _example(kind)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Each statement of a docstring, with its indented continuation, filled to the width."""
+    joined = re.sub(r"\n {4,}", " ", text)
+    return "\n".join(textwrap.fill(line, width, subsequent_indent="    ") for line in joined.split("\n"))
+
+
+def example_layer(kind: Kind) -> Layer:
+    """The layer of a kind's example line."""
+    line = read(f"- {kind.example}", "example", []).data[0]
+    argument: Value | None = line.data[0][1] if line.shape == "map" else None
+    if argument is None:
+        return make(kind.name, {})
+    given = dict(argument.items()) if argument.shape == "map" else {kind.main: argument}
+    known = fields_of(kind.name)
+    return make(
+        kind.name, {field: take(given[field], known[field].type, {}, field) for field in given if field in known}
+    )
+
+
+def _fields(name: str, width: int) -> str:
+    lines = [
+        f"{field.name} ({in_words(field.type)}; {_default(field)}): {field.meaning}"
+        for field in fields_of(name).values()
+    ]
+    lines += [f"{field} ({in_words(wanted)}): {meaning}" for field, (wanted, meaning) in COMMON.items()]
+    wrapped = [textwrap.fill(line, width, initial_indent="  ", subsequent_indent=" " * 6) for line in lines]
+    return "\n".join(["Fields", *wrapped])
+
+
+def _default(field: Field) -> str:
+    return "needed" if field.required else f"default {shown(field.default)}"
+
+
+def _example(kind: Kind) -> str:
+    layer = example_layer(kind)
+    inputs = {f"x{n}" if len(kind.on) > 1 else "x": Input(shape[1:]) for n, shape in enumerate(kind.on, start=1)}
+    graph = Graph("example", inputs, (Node(kind.name, layer, tuple(inputs)),), (kind.name,))
+    uses = walk(graph, dict(zip(inputs, kind.on, strict=True)))
+    rows = tuple(_counts(uses))
+    given = " and ".join(map(shape_text, kind.on))
+    titles = ("layer", "output", "params", "MACs", "operations")
+    page = Table(titles, (False, False, True, True, False), rows).text()
+    return "\n".join(["Example", f"  - {kind.example}", f"  on {given} gives", textwrap.indent(page, "  ")])
+
+
+def _counts(uses: list[Use]) -> Iterator[tuple[str, ...]]:
+    for use in uses:
+        answers = use.answers
+        ops = ", ".join(
+            f"{grouped(n)} {op}" for op in ("mul", "add", "cmp", "div", "exp") if (n := getattr(answers.ops, op))
+        )
+        yield use.name, shape_text(answers.y), grouped(answers.params), grouped(answers.macs), ops or "none"

@@ -1,0 +1,187 @@
+"""Activations: elementwise functions as one checked table, and those that look further than one element."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from archcalc.algebra.num import divides, prod
+from archcalc.algebra.ops import Ops
+from archcalc.layers.layer import Layer, Shape, Weight, positions_of, register
+
+
+class Row(Struct, frozen=True):
+    """One activation: its formula, its operations per element, and its parameter where it has one."""
+
+    formula: str
+    per_element: Ops
+    alpha: float | None = None  # default of the function's parameter
+
+
+TABLE = {
+    "relu": Row("max(x, 0)", Ops(cmp=1)),
+    "relu6": Row("min(max(x, 0), 6)", Ops(cmp=2)),
+    "leaky_relu": Row("x if x > 0 else alpha·x", Ops(mul=1, cmp=1), alpha=0.01),
+    "rrelu": Row("x if x > 0 else (1/8 + 1/3)/2 · x, at inference", Ops(mul=1, cmp=1)),
+    "threshold": Row("x if x > alpha else 0", Ops(cmp=1), alpha=0.0),
+    "elu": Row("x if x > 0 else alpha·(exp(x) − 1)", Ops(mul=1, add=1, cmp=1, exp=1), alpha=1.0),
+    "celu": Row("x if x > 0 else alpha·(exp(x·(1/alpha)) − 1)", Ops(mul=2, add=1, cmp=1, exp=1), alpha=1.0),
+    "selu": Row("s·(x if x > 0 else a·(exp(x) − 1))", Ops(mul=2, add=1, cmp=1, exp=1)),
+    "sigmoid": Row("1 / (1 + exp(−x))", Ops(add=2, div=1, exp=1)),
+    "logsigmoid": Row("−log(1 + exp(−x))", Ops(add=3, exp=2)),
+    "tanh": Row("tanh(x)", Ops(exp=1)),
+    "softsign": Row("x / (1 + |x|)", Ops(add=1, cmp=1, div=1)),
+    "softplus": Row("log(1 + exp(x)), x itself above a threshold", Ops(add=1, cmp=1, exp=2)),
+    "silu": Row("x · sigmoid(x)", Ops(mul=1, add=2, div=1, exp=1)),
+    "mish": Row("x · tanh(softplus(x))", Ops(mul=1, add=1, cmp=1, exp=3)),
+    "gelu": Row("x·½·(1 + erf(x·√½))", Ops(mul=3, add=1, exp=1)),
+    "gelu_tanh": Row("½·x·(1 + tanh(√(2/π)·(x + 0.044715·x·x·x)))", Ops(mul=6, add=2, exp=1)),
+    "quick_gelu": Row("x · sigmoid(1.702·x)", Ops(mul=2, add=2, div=1, exp=1)),
+    "hardsigmoid": Row("min(max(x + 3, 0), 6) · (1/6)", Ops(mul=1, add=1, cmp=2)),
+    "hardswish": Row("x · min(max(x + 3, 0), 6) · (1/6)", Ops(mul=2, add=1, cmp=2)),
+    "hardtanh": Row("min(max(x, −1), 1)", Ops(cmp=2)),
+    "hardshrink": Row("x if |x| > alpha else 0", Ops(cmp=2), alpha=0.5),
+    "softshrink": Row("x ∓ alpha beyond ±alpha, else 0", Ops(add=1, cmp=2), alpha=0.5),
+    "tanhshrink": Row("x − tanh(x)", Ops(add=1, exp=1)),
+    "abs": Row("|x|", Ops(cmp=1)),
+    "exp": Row("exp(x)", Ops(exp=1)),
+    "log": Row("log(x)", Ops(exp=1)),
+    "sqrt": Row("√x", Ops(div=1)),
+    "square": Row("x·x", Ops(mul=1)),
+}
+
+
+def check(table: dict[str, Row]) -> None:
+    """Each row must count what its formula shows: it does something, and a selection in it is a comparison."""
+    for name, row in table.items():
+        counted = row.per_element
+        if counted.total < 1 or min(counted.mul, counted.add, counted.cmp, counted.div, counted.exp) < 0:
+            raise TypeError(f"activation {name}: an elementwise function does at least one operation")
+        if (row.alpha is not None) != ("alpha" in row.formula):
+            raise TypeError(f"activation {name}: alpha stands in the formula if and only if it has a default")
+        chooses = any(word in row.formula for word in ("max(", "min(", " if ", "|", "softplus", "threshold", "beyond"))
+        if chooses != (counted.cmp > 0):
+            raise TypeError(f"activation {name}: a selection is a comparison: {row.formula}")
+
+
+check(TABLE)
+
+
+class Activation(Layer, frozen=True):
+    """Apply one function of the table to every element; no weights.
+
+    Source: docs/conventions.md where it lists the function; else the formula, each operation in it counted once.
+
+    >>> Activation("relu6").ops([(1, 8, 10, 10)], (1, 8, 10, 10))
+    Ops(mul=0, add=0, cmp=1600, div=0, exp=0)
+    """
+
+    function: str
+    alpha: Annotated[float | None, Meta(description="the function's parameter, where its formula has one")] = None
+
+    def __post_init__(self) -> None:
+        if self.function not in TABLE:
+            raise self.error("function must be one of the table", repr(self.function))
+        if self.alpha is not None and TABLE[self.function].alpha is None:
+            raise self.error(f"{self.function} has no parameter", f"alpha={self.alpha}")
+
+    def out(self, *xs: Shape) -> Shape:
+        return xs[0]
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return TABLE[self.function].per_element.times(prod(y))
+
+
+for _name, _row in TABLE.items():
+    _fixed: dict[str, Any] = {"function": _name} | ({"alpha": None} if _row.alpha is None else {})
+    register(_name, example=_name, on=[(1, 64, 56, 56)], summary=_row.formula, **_fixed)(Activation)
+
+
+@register("prelu", example="prelu", on=[(1, 64, 56, 56)])
+class PReLU(Layer, frozen=True):
+    """x if x > 0 else slope·x, with a learned slope for all, or for each channel.
+
+    Parameters: 1, or channels if per_channel. Operations per element: 1 multiplication, 1 comparison.
+    Source: docs/conventions.md; He et al. (2015).
+    """
+
+    per_channel: Annotated[bool, Meta(description="one slope per channel instead of one for all")] = False
+
+    def out(self, *xs: Shape) -> Shape:
+        return xs[0]
+
+    def weights(self, *xs: Shape) -> dict[str, Weight]:
+        return {"weight": Weight((xs[0][1] if self.per_channel else 1,))}
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return Ops(mul=prod(y), cmp=prod(y))
+
+
+@register("glu", example="glu", on=[(1, 64, 56, 56)])
+class GLU(Layer, frozen=True):
+    """Split an axis in two halves and multiply the first by the sigmoid of the second; no weights.
+
+    Operations per output: sigmoid's (2 additions, 1 division, 1 exp) and 1 multiplication.
+    Source: Dauphin et al. (2017); docs/conventions.md for sigmoid.
+
+    >>> GLU().out((1, 64, 56, 56))
+    (1, 32, 56, 56)
+    """
+
+    axis: Annotated[int, Meta(description="the axis that is split; 1 is the channels")] = 1
+
+    def out(self, *xs: Shape) -> Shape:
+        (position,) = positions_of(self, xs[0], self.axis)
+        if divides(2, xs[0][position]) is False:
+            raise self.error("the axis must have an even size", f"{xs[0][position]}")
+        return (*xs[0][:position], xs[0][position] // 2, *xs[0][position + 1 :])
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return (TABLE["sigmoid"].per_element + Ops(mul=1)).times(prod(y))
+
+
+@register("softmax", example="softmax", on=[(1, 1000)])
+class Softmax(Layer, frozen=True):
+    """Turn each row into weights that sum to one: exp(x − max) / Σ exp(x − max); no weights.
+
+    Operations per row of n: n − 1 comparisons, n subtractions, n exp, n − 1 additions, n divisions.
+    Source: docs/conventions.md.
+
+    >>> Softmax().ops([(1, 10)], (1, 10))
+    Ops(mul=0, add=19, cmp=9, div=10, exp=10)
+    """
+
+    axis: Annotated[int, Meta(description="the axis that sums to one; -1 is the last, 1 the channels")] = -1
+
+    def out(self, *xs: Shape) -> Shape:
+        positions_of(self, xs[0], self.axis)
+        return xs[0]
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        elements, rows = row_count(self, y)
+        return Ops(add=elements - rows + elements, cmp=elements - rows, div=elements, exp=elements)
+
+
+@register("log_softmax", example="log_softmax", on=[(1, 1000)])
+class LogSoftmax(Layer, frozen=True):
+    """The logarithm of softmax: (x − max) − log Σ exp(x − max); no weights.
+
+    Operations per row of n: n − 1 comparisons, 2n subtractions, n exp, n − 1 additions, 1 log.
+    Source: docs/conventions.md.
+    """
+
+    axis: Annotated[int, Meta(description="the axis that is normalised; -1 is the last, 1 the channels")] = -1
+
+    def out(self, *xs: Shape) -> Shape:
+        positions_of(self, xs[0], self.axis)
+        return xs[0]
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        elements, rows = row_count(self, y)
+        return Ops(add=elements - rows + 2 * elements, cmp=elements - rows, exp=elements + rows)
+
+
+def row_count(layer: Softmax | LogSoftmax, y: Shape) -> tuple[int, int]:
+    """Elements, and the rows that they form along the layer's axis."""
+    (position,) = positions_of(layer, y, layer.axis)
+    return prod(y), prod(y[:position]) * prod(y[position + 1 :])

@@ -1,0 +1,85 @@
+"""Products of matrices: the dense layer, and the product of two inputs."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from archcalc.algebra.num import differ, prod
+from archcalc.algebra.ops import Ops
+from archcalc.layers.conv import Bias, linear_ops, with_bias
+from archcalc.layers.layer import Layer, Shape, Weight, register, shown
+
+
+@register("dense", example="dense: 10", on=[(1, 784)])
+class Dense(Layer, frozen=True):
+    """Multiply the last axis by a weight matrix: every output sees every input of its row. Leading axes stay.
+
+    Parameters: units × (features + 1 with bias). MACs: rows × units × features, rows = product of the leading axes.
+    Source: docs/conventions.md; the last axis is the one that PyTorch's Linear multiplies.
+
+    >>> Dense(units=10).out((1, 784))
+    (1, 10)
+    """
+
+    units: Annotated[int, Meta(description="output features")]
+    bias: Bias = True
+
+    at_least: ClassVar = {"units": 1}
+
+    def out(self, *xs: Shape) -> Shape:
+        if len(xs[0]) < 2:
+            raise self.error("the input must be (batch, …, features)", shown(xs[0]))
+        *rows, _ = xs[0]
+        return (*rows, self.units)
+
+    def weights(self, *xs: Shape) -> dict[str, Weight]:
+        *_, features = xs[0]
+        return with_bias(Weight((self.units, features)), self.units, self.bias)
+
+    def macs(self, xs: Sequence[Shape], y: Shape) -> int:
+        *rows, features = xs[0]
+        return prod(rows) * self.units * features
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return linear_ops(self.macs(xs, y), prod(y), prod(y), self.bias)
+
+
+@register("matmul", example="matmul: {from: [a, b]}", on=[(1, 12, 64, 32), (1, 12, 32, 64)])
+class MatMul(Layer, frozen=True):
+    """Multiply two inputs as matrices over their last two axes; the leading axes of both must be equal.
+
+    Output: leading axes × rows of the first × columns of the second. MACs: outputs × the axis that is summed over.
+    Source: docs/conventions.md, matmul.
+
+    >>> MatMul(transpose_second=True).out((1, 12, 64, 32), (1, 12, 64, 32))
+    (1, 12, 64, 64)
+    """
+
+    transpose_second: Annotated[bool, Meta(description="swap the last two axes of the second input first")] = False
+
+    arity: ClassVar = (2, 2)
+
+    def out(self, *xs: Shape) -> Shape:
+        first, second = xs
+        if len(first) < 3 or len(first) != len(second):
+            raise self.error("inputs must be (batch, …, rows, columns), alike", f"{shown(first)} and {shown(second)}")
+        *lead, rows, inner = first
+        *lead_second, inner_second, columns = self.second(second)
+        unequal = any(differ(a, b) for a, b in zip(lead, lead_second, strict=True))
+        if unequal or differ(inner, inner_second):
+            rule = "leading axes must be equal, and the first's columns the second's rows"
+            raise self.error(rule, f"{shown(first)} and {shown(self.second(second))}")
+        return (*lead, rows, columns)
+
+    def second(self, x: Shape) -> Shape:
+        """The second input's shape as it is multiplied."""
+        *lead, rows, columns = x
+        return (*lead, columns, rows) if self.transpose_second else x
+
+    def macs(self, xs: Sequence[Shape], y: Shape) -> int:
+        *_, inner = xs[0]
+        return prod(y) * inner
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return linear_ops(self.macs(xs, y), prod(y), prod(y), bias=False)

@@ -1,0 +1,96 @@
+"""Kinds that join several inputs: elementwise with broadcasting, or side by side."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from archcalc.algebra.num import differ, prod
+from archcalc.algebra.ops import Ops
+from archcalc.layers.layer import Layer, Shape, positions_of, register, shown
+
+TABLE = {  # operations per element and further input
+    "add": Ops(add=1),
+    "subtract": Ops(add=1),
+    "multiply": Ops(mul=1),
+    "divide": Ops(div=1),
+    "maximum": Ops(cmp=1),
+    "minimum": Ops(cmp=1),
+}
+SUMMARIES = {
+    "add": "Sum of the inputs, element by element",
+    "subtract": "The first input minus the others, element by element",
+    "multiply": "Product of the inputs, element by element",
+    "divide": "The first input divided by the others, element by element",
+    "maximum": "The largest of the inputs, element by element",
+    "minimum": "The smallest of the inputs, element by element",
+}
+
+
+class Combine(Layer, frozen=True):
+    """Combine inputs element by element; an axis of size 1 is repeated to the size of the others. No weights.
+
+    Operations: one per output element for each input after the first, of the kind that the name says.
+    Source: docs/conventions.md, residual add; broadcasting as in NumPy, between inputs of equally many axes.
+
+    >>> Combine("multiply").out((1, 64, 56, 56), (1, 64, 1, 1))
+    (1, 64, 56, 56)
+    """
+
+    function: str
+
+    arity: ClassVar = (2, None)
+
+    def __post_init__(self) -> None:
+        if self.function not in TABLE:
+            raise self.error("function must be one of the table", repr(self.function))
+
+    def out(self, *xs: Shape) -> Shape:
+        if len({len(x) for x in xs}) > 1:
+            raise self.error("inputs must have equally many axes", " and ".join(map(shown, xs)))
+        return tuple(self.broadcast(xs, sizes) for sizes in zip(*xs, strict=True))
+
+    def broadcast(self, xs: Sequence[Shape], sizes: Sequence[int]) -> int:
+        """The common size of one axis."""
+        common = 1
+        for size in sizes:
+            if differ(size, 1) is not False:
+                if differ(common, 1) is not False and differ(common, size):
+                    raise self.error(
+                        "inputs must agree in every axis, or have size 1 there", " and ".join(map(shown, xs))
+                    )
+                common = size
+        return common
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return TABLE[self.function].times((len(xs) - 1) * prod(y))
+
+
+for _name, _summary in SUMMARIES.items():
+    _example = f"{_name}: {{from: [a, b]}}"
+    register(_name, example=_example, on=[(1, 64, 56, 56)] * 2, summary=_summary, function=_name)(Combine)
+
+
+@register("concat", example="concat: {from: [a, b]}", on=[(1, 64, 28, 28), (1, 128, 28, 28)])
+class Concat(Layer, frozen=True):
+    """Lay inputs side by side along one axis, the channels by default. No weights, 0 operations.
+
+    >>> Concat().out((1, 64, 28, 28), (1, 128, 28, 28))
+    (1, 192, 28, 28)
+    """
+
+    axis: Annotated[int, Meta(description="the axis along which the inputs are laid; 1 is the channels")] = 1
+
+    arity: ClassVar = (1, None)
+    moves_data: ClassVar = True
+
+    def out(self, *xs: Shape) -> Shape:
+        (position,) = positions_of(self, xs[0], self.axis)
+        for x in xs[1:]:
+            others = [differ(a, b) for axis, (a, b) in enumerate(zip(xs[0], x, strict=False)) if axis != position]
+            if len(x) != len(xs[0]) or any(others):
+                raise self.error(f"inputs must agree in every axis but {position}", " and ".join(map(shown, xs)))
+        return (*xs[0][:position], sum(x[position] for x in xs), *xs[0][position + 1 :])
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return Ops()

@@ -1,0 +1,167 @@
+"""Layer: the questions that every kind answers; and the registry, from which all other tables are generated."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypeVar
+
+from msgspec import Struct
+
+from archcalc.algebra.num import less
+from archcalc.algebra.ops import Ops
+from archcalc.algebra.window import Window
+from archcalc.errors import LayerError
+
+Shape = tuple[int, ...]  # (batch, channels, *axes), or (batch, *leading axes, features)
+
+
+class Weight(Struct, frozen=True):
+    """A named tensor that a layer owns."""
+
+    shape: Shape
+    role: Literal["trainable", "buffer", "counter"] = "trainable"  # a counter is listed and never totalled
+
+
+class Layer(Struct, frozen=True):
+    """One kind of layer with its hyperparameters; whatever depends on the input is asked with the input shapes.
+
+    A kind defines `out` and `ops`, and what it has of the others; nothing overrides a kind.
+    """
+
+    at_least: ClassVar[Mapping[str, int]] = {}  # the smallest legal value of integer fields
+    arity: ClassVar[tuple[int, int | None]] = (1, 1)  # how many inputs it takes; None: no upper end
+    moves_data: ClassVar[bool] = False  # the output holds the input's values, in the input's dtype
+
+    def __post_init__(self) -> None:
+        for field, least in self.at_least.items():
+            for value in _integers(getattr(self, field)):
+                if less(value, least):
+                    raise self.error(f"{field} must be at least {least}", repr(getattr(self, field)))
+
+    @property
+    def kind(self) -> str:
+        """The kind's name in a spec."""
+        return kind_of(self)
+
+    def error(self, rule: str, got: str, *, of: type[LayerError] = LayerError) -> LayerError:
+        """A mistake in this layer's fields or inputs; whoever knows the place adds it."""
+        subject = "".join(word[:1].upper() + word[1:] for word in self.kind.split("_"))
+        return of(subject, rule, got)
+
+    def out(self, *xs: Shape) -> Shape:
+        """Output shape, for these input shapes."""
+        raise NotImplementedError
+
+    def weights(self, *xs: Shape) -> dict[str, Weight]:
+        """The tensors that it owns, by name."""
+        return {}
+
+    def macs(self, xs: Sequence[Shape], y: Shape) -> int:
+        """Multiply–accumulate pairs of the linear part; a kind that has no linear part has none."""
+        return 0
+
+    def macs_exact(self, xs: Sequence[Shape], y: Shape) -> int:
+        """The same without the pairs that meet padding or a cropped border."""
+        return self.macs(xs, y)
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        """Every elementary operation of one forward pass."""
+        raise NotImplementedError
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        """One window per spatial axis, where the kind moves windows."""
+        return ()
+
+
+class Part(Struct, frozen=True):
+    """One layer of a composite; it reads earlier parts by name, and inputs of the composite by number."""
+
+    name: str  # empty: the part is the whole, and goes by the composite's own name
+    layer: Layer
+    sources: tuple[str | int, ...] = (0,)
+
+
+class Composite(Layer, frozen=True):
+    """A kind that stands for a small graph of others: it has no formula, its cost is the sum of its parts."""
+
+    def parts(self, *xs: Shape) -> tuple[Part, ...]:
+        """The layers that it stands for, in order; the last one's output is the composite's."""
+        raise NotImplementedError
+
+
+class Kind(Struct, frozen=True):
+    """What the registry knows of a kind."""
+
+    name: str
+    cls: type[Layer]
+    main: str  # the field that a scalar sets: `- dense: 10`
+    fixed: dict[str, Any]  # fields that the name decides: relu is Activation(function="relu")
+    example: str  # a line of a spec
+    on: tuple[Shape, ...]  # input shapes for the example
+    summary: str
+
+
+KINDS: dict[str, Kind] = {}
+_NAMES: dict[tuple[type[Layer], str], str] = {}
+SomeLayer = TypeVar("SomeLayer", bound=Layer)
+
+
+def register(
+    name: str, *, example: str, on: Sequence[Shape], main: str = "", summary: str = "", **fixed: Any
+) -> Callable[[type[SomeLayer]], type[SomeLayer]]:
+    """Make a kind known under a name: the spec, schema, reports and docs follow from it.
+
+    `example` is a line of a spec that works on inputs of the shapes `on`; both are shown, and run by a test.
+    """
+
+    def known(cls: type[SomeLayer]) -> type[SomeLayer]:
+        if name in KINDS:
+            raise TypeError(f"a kind named {name} is registered already: {KINDS[name].cls.__name__}")
+        if not issubclass(cls, Composite) and (cls.out is Layer.out or cls.ops is Layer.ops):
+            raise TypeError(f"{cls.__name__} must define out and ops: a kind never counts as zero in silence")
+        free = [field for field in cls.__struct_fields__ if field not in fixed]
+        line = summary or (cls.__doc__ or "").strip().split("\n")[0]
+        KINDS[name] = Kind(name, cls, main or (free[0] if free else ""), fixed, example, tuple(on), line)
+        _NAMES[cls, fixed.get("function", "")] = name
+        return cls
+
+    return known
+
+
+def kind_of(layer: Layer) -> str:
+    """The registered name of a layer's kind; the class name for one that is not registered."""
+    return _NAMES.get((type(layer), getattr(layer, "function", "")), type(layer).__name__)
+
+
+def positions_of(layer: Layer, x: Shape, axes: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Which positions of a shape the given axes are; negative ones count from the end, the batch is no choice."""
+    positions = []
+    for axis in axes if isinstance(axes, tuple) else (axes,):
+        position = axis + len(x) if axis < 0 else axis
+        if not 0 < position < len(x):
+            raise layer.error(f"an axis must lie between 1 and {len(x) - 1}, or -1 and -{len(x) - 1}", f"{axis}")
+        positions.append(position)
+    if len(set(positions)) < len(positions):
+        raise layer.error("each axis must be named once", f"{axes}")
+    return tuple(positions)
+
+
+def image(layer: Layer, x: Shape) -> tuple[int, int, list[int]]:
+    """Batch, channels and axes of an input that must have at least one spatial axis."""
+    if len(x) < 3:
+        raise layer.error("the input must be (batch, channels, axes …)", shown(x))
+    batch, channels, *axes = x
+    return batch, channels, axes
+
+
+def shown(x: Sequence[int]) -> str:
+    """A shape as errors and tables write it.
+
+    >>> shown((1, 20, 24, 24))
+    '1×20×24×24'
+    """
+    return "×".join(map(str, x)) if len(x) else "scalar"
+
+
+def _integers(value: Any) -> list[Any]:
+    if isinstance(value, tuple):
+        return [number for item in value for number in _integers(item)]
+    return [] if value is None or isinstance(value, str) else [value]

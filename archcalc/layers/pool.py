@@ -1,0 +1,214 @@
+"""Pooling over windows, over whole axes, and onto a given size."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from archcalc.algebra.num import ceil_div, less, prod
+from archcalc.algebra.ops import Ops
+from archcalc.algebra.window import Window
+from archcalc.layers.layer import Layer, Shape, image, register
+from archcalc.layers.windowed import Padding, PerAxis, does_not_fit, per_axis, taps_inside, unchecked, windows_over
+
+Kernel = Annotated[PerAxis, Meta(description="cells under the window along each axis")]
+Stride = Annotated[PerAxis | None, Meta(description="cells between two stops; the kernel when not given")]
+Pad = Annotated[Padding, Meta(description="cells added around each axis; numbers at most half the window")]
+Ceil = Annotated[
+    bool, Meta(description="round the number of stops up: the last window may overhang, but starts inside")
+]
+Keep = Annotated[bool, Meta(description="keep the pooled axes, with size 1")]
+SizePerAxis = Annotated[PerAxis, Meta(description="output size along each axis")]
+POSITIVE = {"kernel": 1, "stride": 1, "padding": 0}
+
+
+def pool_windows(pool: "MaxPool | AvgPool", axes: Sequence[int]) -> tuple[Window, ...]:
+    """The windows of a pool; under ceil_mode their padding behind is what the last window that starts inside needs."""
+    if not isinstance(pool.padding, str):
+        for window in unchecked(pool, axes):
+            if less(window.span, 2 * window.before) or less(window.span, 2 * window.after):
+                got = f"padding ({window.before}, {window.after}), a window spanning {window.span}"
+                raise pool.error("padding must be at most half the window", got)
+    if not pool.ceil_mode:
+        return windows_over(pool, axes)
+    return tuple(overhanging(pool, window, n) for window, n in zip(unchecked(pool, axes), axes, strict=True))
+
+
+def overhanging(pool: "MaxPool | AvgPool", window: Window, n: int) -> Window:
+    """The window, padded behind as PyTorch's ceil_mode rule says: the last stop starts before cell n + before."""
+    free = n + window.before + window.after - window.span
+    stops = ceil_div(free, window.stride) + 1
+    last_inside = (n + window.before - 1) // window.stride + 1  # stops o with o · stride < n + before
+    stops = stops if less(stops, last_inside + 1) else last_inside
+    if less(stops, 1):
+        raise does_not_fit(pool, window, n)
+    overhang = (stops - 1) * window.stride - free
+    return Window(window.kernel, window.stride, window.before, window.after + overhang, window.dilation)
+
+
+@register("max_pool", example="max_pool: 2", on=[(1, 20, 24, 24)])
+class MaxPool(Layer, frozen=True):
+    """Keep the largest cell under each window, channel by channel; no weights.
+
+    Output size per axis: as for conv; with ceil_mode the division rounds up, and the last window must start inside.
+    Comparisons: valid taps − outputs (padding is never compared).
+    Source: docs/conventions.md; size rules of PyTorch's MaxPool.
+
+    >>> MaxPool(kernel=3, stride=2, ceil_mode=True).out((1, 64, 112, 112))
+    (1, 64, 56, 56)
+    """
+
+    kernel: Kernel
+    stride: Stride = None
+    padding: Pad = 0
+    dilation: Annotated[PerAxis, Meta(description="cells between two taps")] = 1
+    ceil_mode: Ceil = False
+
+    at_least: ClassVar = POSITIVE | {"dilation": 1}
+
+    def out(self, *xs: Shape) -> Shape:
+        return pooled(self, xs[0])
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        return pool_windows(self, x[2:])
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        _, _, *axes = xs[0]
+        batch, channels, *stops = y
+        taps = batch * channels * taps_inside(self.windows(xs[0]), axes, stops)
+        return Ops(cmp=taps - prod(y))
+
+
+@register("avg_pool", example="avg_pool: 2", on=[(1, 64, 112, 112)])
+class AvgPool(Layer, frozen=True):
+    """Average each window: one addition per tap after the first, one multiplication per stop; no weights.
+
+    Output size per axis: as for max_pool. Multiplications: outputs. Additions: valid taps − outputs,
+        where the cells of the padding count as valid if count_include_pad (never those of a ceil_mode overhang).
+    Source: docs/conventions.md; size rules of PyTorch's AvgPool. Keras' average pools never count padding.
+
+    >>> AvgPool(kernel=2).out((1, 64, 112, 112))
+    (1, 64, 56, 56)
+    """
+
+    kernel: Kernel
+    stride: Stride = None
+    padding: Pad = 0
+    ceil_mode: Ceil = False
+    count_include_pad: Annotated[bool, Meta(description="zeros of the padding take part in the average")] = True
+
+    at_least: ClassVar = POSITIVE
+
+    def out(self, *xs: Shape) -> Shape:
+        return pooled(self, xs[0])
+
+    def windows(self, x: Shape) -> tuple[Window, ...]:
+        return pool_windows(self, x[2:])
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        _, _, *axes = xs[0]
+        batch, channels, *stops = y
+        windows = self.windows(xs[0])
+        if self.count_include_pad:  # the padded axis is the axis
+            axes = [n + w.before + w.after for n, w in zip(axes, unchecked(self, axes), strict=True)]
+            windows = tuple(Window(window.kernel, window.stride) for window in windows)
+        taps = batch * channels * taps_inside(windows, axes, stops)
+        return Ops(mul=prod(y), add=taps - prod(y))
+
+
+def pooled(pool: MaxPool | AvgPool, x: Shape) -> Shape:
+    """The output shape of a pool: its windows size the axes, channels stay."""
+    batch, channels, axes = image(pool, x)
+    return (batch, channels, *(window.size(n) for window, n in zip(pool.windows(x), axes, strict=True)))
+
+
+class GlobalPool(Layer, frozen=True):
+    """Pool every spatial axis whole; no weights."""
+
+    keep_axes: Keep = True
+
+    def out(self, *xs: Shape) -> Shape:
+        batch, channels, axes = image(self, xs[0])
+        return (batch, channels, *(1 for _ in axes)) if self.keep_axes else (batch, channels)
+
+
+@register("global_avg_pool", example="global_avg_pool", on=[(1, 2048, 7, 7)])
+class GlobalAvgPool(GlobalPool, frozen=True):
+    """Average each channel over all its cells; no weights.
+
+    Output: batch × channels × 1 × 1, or batch × channels without keep_axes.
+    Multiplications: outputs. Additions: inputs − outputs. Source: docs/conventions.md, avg pool.
+
+    >>> GlobalAvgPool(keep_axes=False).out((1, 2048, 7, 7))
+    (1, 2048)
+    """
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return Ops(mul=prod(y), add=prod(xs[0]) - prod(y))
+
+
+@register("global_max_pool", example="global_max_pool", on=[(1, 512, 7, 7)])
+class GlobalMaxPool(GlobalPool, frozen=True):
+    """Keep the largest cell of each channel; no weights.
+
+    Output: batch × channels × 1 × 1, or batch × channels without keep_axes.
+    Comparisons: inputs − outputs. Source: docs/conventions.md, max pool.
+    """
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return Ops(cmp=prod(xs[0]) - prod(y))
+
+
+class AdaptivePool(Layer, frozen=True):
+    """Pool onto a given size: output cell i of an axis covers cells ⌊i·n/size⌋ … ⌈(i+1)·n/size⌉ − 1."""
+
+    size: SizePerAxis
+
+    at_least: ClassVar = {"size": 1}
+
+    def out(self, *xs: Shape) -> Shape:
+        batch, channels, axes = image(self, xs[0])
+        return (batch, channels, *per_axis(self, "size", len(axes)))
+
+    def taps(self, x: Shape, y: Shape) -> int:
+        """Cells under all windows; windows of neighbours overlap where the size does not divide the axis."""
+        batch, channels, *axes = x
+        _, _, *sizes = y
+        return batch * channels * prod(covered(n, size) for n, size in zip(axes, sizes, strict=True))
+
+
+def covered(n: int, size: int) -> int:
+    """Cells under the adaptive windows of one axis, those of two windows twice: n + size − gcd(n, size).
+
+    >>> covered(14, 7), covered(10, 7)
+    (14, 16)
+    """
+    return sum(ceil_div((i + 1) * n, size) - i * n // size for i in range(size))
+
+
+@register("adaptive_avg_pool", example="adaptive_avg_pool: 6", on=[(1, 256, 13, 13)])
+class AdaptiveAvgPool(AdaptivePool, frozen=True):
+    """Average onto a given size, whatever the input size; no weights.
+
+    Output cell i of an axis averages cells ⌊i·n/size⌋ … ⌈(i+1)·n/size⌉ − 1.
+    Multiplications: outputs. Additions: taps − outputs, taps per axis = n + size − gcd(n, size).
+    Source: docs/conventions.md, avg pool; PyTorch's AdaptiveAvgPool for the cells.
+
+    >>> AdaptiveAvgPool(size=6).out((1, 256, 13, 13))
+    (1, 256, 6, 6)
+    """
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return Ops(mul=prod(y), add=self.taps(xs[0], y) - prod(y))
+
+
+@register("adaptive_max_pool", example="adaptive_max_pool: 6", on=[(1, 256, 13, 13)])
+class AdaptiveMaxPool(AdaptivePool, frozen=True):
+    """Keep the largest cell of each of a given number of windows, whatever the input size; no weights.
+
+    Comparisons: taps − outputs, taps per axis = n + size − gcd(n, size).
+    Source: docs/conventions.md, max pool; PyTorch's AdaptiveMaxPool for the cells.
+    """
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return Ops(cmp=self.taps(xs[0], y) - prod(y))

@@ -1,0 +1,219 @@
+"""Kinds that move or drop values without computing: views, padding, cropping, shuffling, dropout."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from archcalc.algebra.num import divides, less, prod
+from archcalc.algebra.ops import Ops
+from archcalc.layers.layer import Layer, Shape, image, positions_of, register, shown
+
+Amount = int | tuple[int | tuple[int, int], ...]
+
+
+class Moves(Layer, frozen=True):
+    """A layer that computes nothing: it has no weights and does no operation, by definition."""
+
+    moves_data: ClassVar = True
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return Ops()
+
+
+@register("identity", example="identity", on=[(1, 64, 56, 56)])
+class Identity(Moves, frozen=True):
+    """Hand the input on: a name for a place. Output: the input's shape; 0 operations."""
+
+    def out(self, *xs: Shape) -> Shape:
+        return xs[0]
+
+
+class Dropout(Moves, frozen=True):
+    """Drop values at random while training; at inference hand the input on.
+
+    Output: the input's shape; 0 operations.
+
+    Source: docs/conventions.md, dropout at inference.
+    """
+
+    function: str
+    rate: Annotated[float, Meta(description="share that is dropped while training, 0 to 1")] = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate <= 1:
+            raise self.error("rate must lie between 0 and 1", f"{self.rate}")
+
+    def out(self, *xs: Shape) -> Shape:
+        return xs[0]
+
+
+VARIANTS = {
+    "dropout": "Drop single values while training; nothing at inference (Srivastava et al., 2014)",
+    "channel_dropout": "Drop whole channels while training; nothing at inference (Tompson et al., 2015)",
+    "alpha_dropout": "Drop to the saturation value while training; nothing at inference (Klambauer et al., 2017)",
+    "gaussian_dropout": "Multiply by noise around 1 while training; nothing at inference (Srivastava et al., 2014)",
+    "drop_path": "Drop a whole branch per example while training; nothing at inference (Huang et al., 2016)",
+}
+for _name, _summary in VARIANTS.items():
+    register(_name, example=f"{_name}: 0.1", on=[(1, 64, 56, 56)], main="rate", summary=_summary, function=_name)(
+        Dropout
+    )
+
+
+@register("flatten", example="flatten", on=[(1, 20, 5, 5)], main="start")
+class Flatten(Moves, frozen=True):
+    """Join the axes from `start` to `end` into one; the batch stays. 0 operations.
+
+    The order of the values (channels first or last) changes no count: the columns of the next layer swap.
+
+    >>> Flatten().out((1, 20, 5, 5))
+    (1, 500)
+    """
+
+    start: Annotated[int, Meta(description="first axis that is joined; 1 is the channels")] = 1
+    end: Annotated[int, Meta(description="last axis that is joined; -1 is the last")] = -1
+
+    def out(self, *xs: Shape) -> Shape:
+        if len(xs[0]) < 2:
+            raise self.error("the input must have an axis beside the batch", shown(xs[0]))
+        start, end = (positions_of(self, xs[0], axis)[0] for axis in (self.start, self.end))
+        if start > end:
+            raise self.error("start must not lie behind end", f"start={self.start}, end={self.end}")
+        return (*xs[0][:start], prod(xs[0][start : end + 1]), *xs[0][end + 1 :])
+
+
+@register("reshape", example="reshape: [20, 25]", on=[(1, 500)])
+class Reshape(Moves, frozen=True):
+    """Lay the same values out in another shape; the batch stays, one size may be -1 (what is left). 0 operations.
+
+    >>> Reshape(shape=(-1, 25)).out((2, 500))
+    (2, 20, 25)
+    """
+
+    shape: Annotated[tuple[int, ...], Meta(description="sizes behind the batch, one of them may be -1")]
+
+    def __post_init__(self) -> None:
+        if any(less(size, 1) and size != -1 for size in self.shape) or self.shape.count(-1) > 1:
+            raise self.error("sizes must be at least 1, one of them may be -1", f"{list(self.shape)}")
+
+    def out(self, *xs: Shape) -> Shape:
+        batch, *sizes = xs[0]
+        values, named = prod(sizes), prod(size for size in self.shape if size != -1)
+        if divides(named, values) is False or (-1 not in self.shape and less(named, values)):
+            raise self.error("the new shape must hold the same values", f"{shown(sizes)} to {list(self.shape)}")
+        return (batch, *(values // named if size == -1 else size for size in self.shape))
+
+
+@register("permute", example="permute: [0, 2, 3, 1]", on=[(1, 20, 5, 6)])
+class Permute(Moves, frozen=True):
+    """Reorder the axes; the batch, axis 0, stays first. 0 operations.
+
+    >>> Permute(order=(0, 2, 3, 1)).out((1, 20, 5, 6))
+    (1, 5, 6, 20)
+    """
+
+    order: Annotated[tuple[int, ...], Meta(description="which input axis each output axis is, 0 (the batch) first")]
+
+    def out(self, *xs: Shape) -> Shape:
+        if sorted(self.order) != list(range(len(xs[0]))) or self.order[0] != 0:
+            rule = "order must name every axis once, the batch (0) first"
+            raise self.error(rule, f"{list(self.order)} for {len(xs[0])} axes")
+        return tuple(xs[0][axis] for axis in self.order)
+
+
+def amounts(layer: "Pad | Crop", rank: int) -> list[tuple[int, int]]:
+    """Cells (before, after) for each of `rank` axes."""
+    value: Amount = layer.amount
+    if not isinstance(value, tuple):
+        return [(value, value)] * rank
+    if len(value) != rank:
+        raise layer.error(f"amount must be one number, or one for each of {rank} axes", f"{list(value)}")
+    return [item if isinstance(item, tuple) else (item, item) for item in value]
+
+
+@register("pad", example="pad: 3", on=[(1, 3, 224, 224)])
+class Pad(Moves, frozen=True):
+    """Add cells around each spatial axis. Output size per axis: size + before + after. 0 operations.
+
+    >>> Pad(amount=((0, 1), (0, 1))).out((1, 3, 224, 224))
+    (1, 3, 225, 225)
+    """
+
+    amount: Annotated[Amount, Meta(description="cells: a number, one per axis, or [before, after] pairs")]
+    mode: Annotated[
+        Literal["constant", "reflect", "replicate", "circular"], Meta(description="what the new cells hold")
+    ] = "constant"
+
+    at_least: ClassVar = {"amount": 0}
+
+    def out(self, *xs: Shape) -> Shape:
+        batch, channels, axes = image(self, xs[0])
+        around = list(zip(axes, amounts(self, len(axes)), strict=True))
+        if self.mode in ("reflect", "circular"):  # reflect repeats all cells but the border, circular all of them
+            spare = 1 if self.mode == "reflect" else 0
+            for n, cells in around:
+                if any(less(n - spare, amount) for amount in cells):
+                    raise self.error(f"{self.mode} padding must find its cells in the axis", f"{max(cells)} for {n}")
+        return (batch, channels, *(n + before + after for n, (before, after) in around))
+
+
+@register("crop", example="crop: 4", on=[(1, 64, 64, 64)])
+class Crop(Moves, frozen=True):
+    """Cut cells from the ends of each spatial axis. Output size per axis: size − before − after. 0 operations.
+
+    >>> Crop(amount=4).out((1, 64, 64, 64))
+    (1, 64, 56, 56)
+    """
+
+    amount: Annotated[Amount, Meta(description="cells: a number, one per axis, or [before, after] pairs")]
+
+    at_least: ClassVar = {"amount": 0}
+
+    def out(self, *xs: Shape) -> Shape:
+        batch, channels, axes = image(self, xs[0])
+        sizes = [n - before - after for n, (before, after) in zip(axes, amounts(self, len(axes)), strict=True)]
+        if any(less(size, 1) for size in sizes):
+            raise self.error("at least one cell must be left", f"{shown(axes)} cropped to {shown(sizes)}")
+        return (batch, channels, *sizes)
+
+
+@register("pixel_shuffle", example="pixel_shuffle: 2", on=[(1, 64, 32, 32)])
+class PixelShuffle(Moves, frozen=True):
+    """Lay groups of factor^axes channels out as blocks of factor × factor cells. 0 operations.
+
+    Output: channels / factor^axes, each axis × factor. Source: Shi et al. (2016).
+
+    >>> PixelShuffle(factor=2).out((1, 64, 32, 32))
+    (1, 16, 64, 64)
+    """
+
+    factor: Annotated[int, Meta(description="cells that one cell becomes along each axis")]
+
+    at_least: ClassVar = {"factor": 1}
+
+    def out(self, *xs: Shape) -> Shape:
+        batch, channels, axes = image(self, xs[0])
+        block = self.factor ** len(axes)
+        if divides(block, channels) is False:
+            raise self.error(f"{block} = factor^axes must divide the channels", f"channels={channels}")
+        return (batch, channels // block, *(n * self.factor for n in axes))
+
+
+@register("pixel_unshuffle", example="pixel_unshuffle: 2", on=[(1, 16, 64, 64)])
+class PixelUnshuffle(Moves, frozen=True):
+    """Lay blocks of factor × factor cells out as channels: the inverse of pixel_shuffle. 0 operations.
+
+    >>> PixelUnshuffle(factor=2).out((1, 16, 64, 64))
+    (1, 64, 32, 32)
+    """
+
+    factor: Annotated[int, Meta(description="cells along each axis that become channels")]
+
+    at_least: ClassVar = {"factor": 1}
+
+    def out(self, *xs: Shape) -> Shape:
+        batch, channels, axes = image(self, xs[0])
+        if any(divides(self.factor, n) is False for n in axes):
+            raise self.error("factor must divide every axis", f"factor={self.factor}, axes {shown(axes)}")
+        return (batch, channels * self.factor ** len(axes), *(n // self.factor for n in axes))

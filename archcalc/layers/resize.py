@@ -1,0 +1,71 @@
+"""Interpolation onto another grid."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from archcalc.algebra.num import prod
+from archcalc.algebra.ops import Ops
+from archcalc.layers.layer import Layer, Shape, image, register
+from archcalc.layers.windowed import PerAxis, per_axis
+
+TAPS = {"nearest": 1, "bilinear": 2, "bicubic": 4}  # along each axis
+
+
+@register("resize", example="resize: 2", on=[(1, 512, 28, 28)])
+class Resize(Layer, frozen=True):
+    """Resample every channel onto another grid; no weights. A second input gives the size that is wanted.
+
+    Output size per axis: size × scale, or `size`, or that of the second input.
+    Operations per output: a weighted mean of t = 1, 2, 4 taps per axis (nearest, bilinear, bicubic), t^axes
+        multiplications and t^axes − 1 additions with the weights at hand; nearest computes nothing.
+    Source: docs/conventions.md, bilinear resize (4 and 3 per output on two axes); Keys (1981) for bicubic.
+
+    >>> Resize(scale=2, mode="bilinear").ops([(1, 8, 10, 10)], (1, 8, 20, 20))
+    Ops(mul=12800, add=9600, cmp=0, div=0, exp=0)
+    """
+
+    scale: Annotated[PerAxis | None, Meta(description="factor along each axis")] = None
+    size: Annotated[PerAxis | None, Meta(description="output size along each axis, instead of scale")] = None
+    mode: Annotated[
+        Literal["nearest", "bilinear", "bicubic"], Meta(description="interpolation, along every axis alike")
+    ] = "nearest"
+    align_corners: Annotated[bool, Meta(description="the corner cells stay in place; changes no count")] = False
+
+    at_least: ClassVar = {"scale": 1, "size": 1}
+    arity: ClassVar = (1, 2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scale is not None and self.size is not None:
+            raise self.error("give scale or size, not both", f"scale={self.scale}, size={self.size}")
+        if self.align_corners and self.mode == "nearest":
+            raise self.error("align_corners needs an interpolation", "mode=nearest")
+
+    def out(self, *xs: Shape) -> Shape:
+        batch, channels, axes = image(self, xs[0])
+        given = [self.scale is not None, self.size is not None, len(xs) == 2]
+        if sum(given) != 1:
+            rule = "needs exactly one of scale, size and a second input"
+            raise self.error(rule, f"scale={self.scale}, size={self.size}, inputs={len(xs)}")
+        if len(xs) == 2:
+            return (batch, channels, *self.like(axes, xs[1]))
+        if self.size is not None:
+            return (batch, channels, *per_axis(self, "size", len(axes)))
+        return (
+            batch,
+            channels,
+            *(n * factor for n, factor in zip(axes, per_axis(self, "scale", len(axes)), strict=True)),
+        )
+
+    def like(self, axes: Sequence[int], other: Shape) -> Sequence[int]:
+        """The axes of the input whose size is taken."""
+        _, _, wanted = image(self, other)
+        if len(wanted) != len(axes):
+            raise self.error("both inputs must have equally many spatial axes", f"{len(axes)} and {len(wanted)}")
+        return wanted
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        taps = TAPS[self.mode] ** (len(y) - 2)
+        return Ops() if self.mode == "nearest" else Ops(mul=taps, add=taps - 1).times(prod(y))

@@ -1,0 +1,116 @@
+"""Model: a graph that can be asked; the object that users hold."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from archcalc.algebra.dtype import MODEL_DTYPES
+from archcalc.algebra.ops import CONVENTIONS
+from archcalc.errors import LayerError, UsageError, nearest
+from archcalc.layers.layer import Layer, Shape, shown
+from archcalc.model import report as reports
+from archcalc.model.advice import fitting_size
+from archcalc.model.build import Builder
+from archcalc.model.graph import Graph, Input
+from archcalc.model.report import Report
+from archcalc.model.sizes import Sizes, full_shapes
+from archcalc.model.walk import Use, walk
+
+
+class Model(Graph, frozen=True, dict=True, eq=False):
+    """A network: what it is given, its layers, what it returns; and what its author expects of it.
+
+    >>> from archcalc.layers import Conv, MaxPool
+    >>> model = Model.chain("small", {"image": (1, 28, 28)}, [Conv(filters=20, kernel=5), MaxPool(kernel=2)])
+    >>> model.report(input=(1024, 1024)).totals.macs
+    520200000
+    """
+
+    expect: Mapping[str, Any] = {}
+    about: str = ""
+    source: str = ""
+
+    @classmethod
+    def chain(cls, name: str, inputs: Mapping[str, Shape | Input], layers: Sequence[Layer]) -> "Model":
+        """A model of layers in a row, named by kind and number: conv1, max_pool1, conv2."""
+        builder = Builder(_as_inputs(inputs))
+        scope = builder.top()
+        for layer in layers:
+            builder.add(scope, layer)
+        return cls(name, builder.inputs, tuple(builder.nodes), (builder.last(scope),))
+
+    def report(
+        self,
+        input: Sizes | Mapping[str, Sizes] | None = None,
+        *,
+        batch: int = 1,
+        dtype: str = "float32",
+        convention: str = "archcalc",
+        depth: int | None = None,
+    ) -> Report:
+        """Shapes, parameters, operations and output memory of every layer, at an input size (the spec's by default).
+
+        `input` is (height, width), or (channels, height, width), or text such as "1024x1024", or a mapping by input
+        name. Raises UsageError for a wrong argument and ModelError where the shapes do not fit.
+        """
+        _one_of("dtype", dtype, MODEL_DTYPES)
+        _one_of("convention", convention, CONVENTIONS)
+        if depth is not None and depth < 1:
+            raise UsageError("depth", "must be at least 1", f"{depth}")
+        shapes = full_shapes(self.inputs, input, batch)
+        uses = self.walk(shapes)
+        notes = [*self._unread, *self._changed_weights(uses, shapes)]
+        return reports.build(
+            self.name, shapes, uses, self.outputs, dtype=dtype, convention=convention, depth=depth, notes=notes
+        )
+
+    def walk(self, shapes: Mapping[str, Shape]) -> list[Use]:
+        """Every use of a layer at these full shapes; where one refuses, the error says which size would fit."""
+        try:
+            return walk(self, shapes)
+        except LayerError as error:
+            error.way_out = error.way_out or fitting_size(self, shapes)
+            raise
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{name} {shown(item.shape)}" for name, item in self.inputs.items())
+        return f"<Model {self.name}: {inputs}, {len(self.nodes)} layers>"
+
+    def __str__(self) -> str:
+        return str(self.report())
+
+    def _repr_html_(self) -> str:
+        return self.report()._repr_html_()
+
+    @cached_property
+    def own_size(self) -> list[Use]:
+        """The walk at the size that the spec states; empty if that size does not fit."""
+        try:
+            return walk(self, full_shapes(self.inputs, None, batch=1))
+        except LayerError:
+            return []
+
+    @cached_property
+    def _unread(self) -> list[str]:
+        return [f"{name}: nothing reads it, and it is not an output of the model" for name in self.unread()]
+
+    def _changed_weights(self, uses: Sequence[Use], shapes: Mapping[str, Shape]) -> Iterator[str]:
+        """Layers whose tensors have another shape than at the spec's size: trained weights would not fit."""
+        if all(shapes[name][1:] == item.shape for name, item in self.inputs.items()):
+            return
+        for here, own in zip(uses, self.own_size, strict=False):
+            mine, theirs = here.answers.weights, own.answers.weights
+            if mine is theirs or mine == theirs:
+                continue
+            changed = next(name for name in mine if mine[name] != theirs.get(name))
+            sizes = f"{shown(mine[changed].shape)} at this input size, {shown(theirs[changed].shape)} at the spec's"
+            yield f"{here.name}: {changed} is {sizes}; weights trained at the spec's size would not fit"
+
+
+def _one_of(what: str, value: str, known: Sequence[str] | Mapping[str, Any]) -> None:
+    if value not in known:
+        raise UsageError(what, f"must be one of {', '.join(known)}", repr(value), way_out=nearest(value, known))
+
+
+def _as_inputs(inputs: Mapping[str, Shape | Input]) -> dict[str, Input]:
+    return {name: item if isinstance(item, Input) else Input(tuple(item)) for name, item in inputs.items()}

@@ -1,0 +1,145 @@
+"""The one pass over a graph: shapes and every answer for each use of a layer, in whatever numbers the inputs are."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from archcalc.algebra.num import prod
+from archcalc.algebra.ops import Ops
+from archcalc.errors import LayerError, ModelError
+from archcalc.layers.layer import Composite, Layer, Shape, Weight, kind_of, shown
+from archcalc.model.graph import Graph, Node, check_arity
+
+
+class Answers(Struct, frozen=True):
+    """What a layer says about inputs of some shapes; the same layer on the same shapes says the same."""
+
+    y: Shape
+    weights: dict[str, Weight]
+    params: int
+    buffers: int
+    macs: int
+    macs_exact: int
+    ops: Ops
+    elements: int  # of the output
+
+
+class Use(Struct, frozen=True):
+    """A node, or one part of a composite node, with its answers."""
+
+    name: str
+    kind: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    xs: tuple[Shape, ...]
+    answers: Answers
+    node: Node
+    dtype: str | None  # of the output; None: the model's
+    shared_with: str | None = None
+    shared: tuple[str, ...] = ()  # names of the tensors that the other node owns
+
+
+def answer(layer: Layer, xs: tuple[Shape, ...]) -> Answers:
+    """Ask a layer everything about inputs of these shapes."""
+    y = layer.out(*xs)
+    weights = layer.weights(*xs)
+    return Answers(
+        y=y,
+        weights=weights,
+        params=sum(prod(w.shape) for w in weights.values() if w.role == "trainable"),
+        buffers=sum(prod(w.shape) for w in weights.values() if w.role == "buffer"),
+        macs=layer.macs(xs, y),
+        macs_exact=layer.macs_exact(xs, y),
+        ops=layer.ops(xs, y),
+        elements=prod(y),
+    )
+
+
+def walk(graph: Graph, shapes: Mapping[str, Shape], problems: list[ModelError] | None = None) -> list[Use]:
+    """Every use of a layer in order, for inputs of these full shapes (with batch, channels first).
+
+    The first layer that refuses its inputs raises ModelError with its place; given a list, all that refuse are
+    collected there, and what depends on them is left out.
+    """
+    walker = _Walker(dict(shapes), {name: item.dtype for name, item in graph.inputs.items()})
+    for node in graph.nodes:
+        if problems is not None and not all(name in walker.shapes for name in node.inputs):
+            continue
+        try:
+            walker.visit(node, node.name, node.layer, node.inputs, node.shared_with)
+        except LayerError as error:
+            seen = [shown(walker.shapes[name]) for name in node.inputs]
+            place = str(node.place) if node.place else f'"{node.name}"'
+            error.where = error.where or f"{place}, input {' and '.join(seen)}"
+            if problems is None:
+                raise
+            problems.append(error)
+    return walker.uses
+
+
+class _Walker:
+    """State of one walk: shapes and dtypes by name, and answers by (layer, input shapes)."""
+
+    def __init__(self, shapes: dict[str, Shape], dtypes: dict[str, str | None]) -> None:
+        self.shapes, self.dtypes = shapes, dtypes
+        self.last_part: dict[str, str] = {}  # composite node -> the part whose output is its own
+        self.known: dict[Any, Answers] = {}
+        self.uses: list[Use] = []
+        self.by_name: dict[str, Use] = {}
+
+    def visit(self, node: Node, name: str, layer: Layer, inputs: tuple[str, ...], shared_with: str | None) -> None:
+        if self.last_part:
+            inputs = tuple([self.last_part.get(source, source) for source in inputs])
+        xs = tuple([self.shapes[source] for source in inputs])
+        if isinstance(layer, Composite):
+            self.visit_parts(node, name, layer, inputs, xs, shared_with)
+            return
+        answers = self.ask(layer, xs)
+        self.shapes[name] = answers.y
+        kept = layer.moves_data and inputs
+        self.dtypes[name] = dtype = self.dtypes[inputs[0]] if kept else None
+        kind = kind_of(node.layer if name == node.name else layer)
+        use = Use(name, kind, layer, inputs, xs, answers, node, dtype)
+        if shared_with is not None:
+            use = self.tied(use, shared_with)
+        self.by_name[name] = use
+        self.uses.append(use)
+
+    def ask(self, layer: Layer, xs: tuple[Shape, ...]) -> Answers:
+        try:
+            known = self.known.get((layer, xs))
+            if known is None:
+                known = self.known[layer, xs] = answer(layer, xs)
+            return known
+        except TypeError:  # arrays are not hashable
+            return answer(layer, xs)
+
+    def visit_parts(
+        self, node: Node, name: str, layer: Composite, inputs: tuple[str, ...], xs: Any, shared_with: str | None
+    ) -> None:
+        last = name
+        for part in layer.parts(*xs):
+            sources = tuple(inputs[at] if isinstance(at, int) else f"{name}/{at}" for at in part.sources)
+            last = f"{name}/{part.name}" if part.name else name
+            owner = f"{shared_with}/{part.name}" if shared_with and part.name else shared_with
+            check_arity(part.layer, len(sources), f'"{last}"')
+            self.visit(node, last, part.layer, sources, owner)
+        self.shapes[name] = self.shapes[last]
+        if last != name:
+            self.last_part[name] = last
+
+    def tied(self, use: Use, owner: str) -> Use:
+        """The use with the tensors marked that an earlier node owns."""
+        if owner not in self.by_name:
+            raise use.layer.error("shared_with must name an earlier layer with weights", repr(owner))
+        theirs = self.by_name[owner].answers.weights
+        common = tuple(name for name in use.answers.weights if name in theirs)
+        for name in common:
+            mine, other = use.answers.weights[name].shape, theirs[name].shape
+            if mine != other:
+                got = f"{name} {shown(mine)} here, {shown(other)} in {owner}"
+                raise use.layer.error("a shared tensor must have one shape", got)
+        if not common:
+            raise use.layer.error("shared_with must name a layer that has a tensor of the same name", repr(owner))
+        return Use(use.name, use.kind, use.layer, use.inputs, use.xs, use.answers, use.node, use.dtype, owner, common)

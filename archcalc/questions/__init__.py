@@ -1,0 +1,1 @@
+"""Questions: what users ask of a walked model, one question a file."""

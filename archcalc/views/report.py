@@ -1,0 +1,111 @@
+"""A report as a page: what it is of, its table, its totals and what has to be said about them."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from archcalc.algebra.ops import CONVENTIONS
+from archcalc.algebra.units import grouped, iec, si
+from archcalc.views.columns import COLUMNS, TOTALLED, Column, cell, chosen, shape_text
+from archcalc.views.table import Table, csv_text
+
+DEFAULT = [column for column in COLUMNS.values() if column.rank < 9]
+
+
+def table(report: Any, columns: Sequence[Column], layout: str) -> Table:
+    """The report's rows and totals as a table of text."""
+    rows = tuple(tuple(cell(column.value(row), layout) for column in columns) for row in report.rows)
+    mark = "≥ " if report.status == "partial" else ""
+    total = [mark + cell(column.value(report.totals)) if column.key in TOTALLED else "" for column in columns]
+    if columns[0].key not in TOTALLED:
+        total[0] = "total"
+    titles = tuple(column.title for column in columns)
+    return Table(titles, tuple(column.numeric for column in columns), rows, tuple(total))
+
+
+def text(report: Any, width: int, columns: str | None = None, layout: str = "channels_first") -> str:
+    """The report for a terminal of this width: columns of less interest give way, then names are shortened."""
+    page = fitting(report, width, layout) if columns is None else table(report, chosen(columns), layout)
+    return "\n\n".join([heading(report, layout), page.text(), "\n".join(closing(report, width))])
+
+
+def fitting(report: Any, width: int, layout: str) -> Table:
+    """The widest choice of the default columns that fits."""
+    for rank in (3, 2, 1, 0):
+        page = table(report, [column for column in DEFAULT if column.rank <= rank], layout)
+        if page.width <= width:
+            return page
+    return page.narrowed(width)
+
+
+def markup(report: Any, style: str, columns: str | None = None, layout: str = "channels_first") -> str:
+    """The report in Markdown, LaTeX or HTML."""
+    page = table(report, chosen(columns) if columns is not None else DEFAULT, layout).markup(style)
+    lines = [heading(report, layout), *closing(report, width=10**6)]
+    if style == "latex":
+        return "\n".join([*(f"% {line}" for line in lines[:1]), page, *(f"% {line}" for line in lines[1:])])
+    if style == "html":
+        import html
+
+        return "\n".join([*(f"<p>{html.escape(line)}</p>" for line in lines[:1]), page, _preformatted(lines[1:])])
+    return "\n\n".join([lines[0], page, "\n".join(f"- {' '.join(line.split())}" for line in lines[1:])])
+
+
+def csv(report: Any, columns: str | None = None, layout: str = "channels_first") -> str:
+    """The report's rows as comma-separated values, numbers unformatted; the totals are their sums."""
+    wanted = chosen(columns) if columns is not None else list(COLUMNS.values())
+    rows = [[_raw(column.value(row), layout) for column in wanted] for row in report.rows]
+    return csv_text([column.key for column in wanted], rows)
+
+
+def heading(report: Any, layout: str) -> str:
+    """What the report is of."""
+    inputs = ", ".join(f"{name} {shape_text(shape, layout)}" for name, shape in report.inputs.items())
+    return f"{report.model}: {inputs}, {report.dtype}"
+
+
+def closing(report: Any, width: int) -> list[str]:
+    """Totals that no column shows, the convention, the status and the notes."""
+    totals, mark = report.totals, "≥ " if report.status == "partial" else ""
+    convention = CONVENTIONS[report.convention]
+    lines = [
+        f"params   {mark}{grouped(totals.params)}{_split(totals)}",
+        f"MACs     {mark}{grouped(totals.macs)}{_rounded(totals.macs)}{_padding(totals)}",
+        f"FLOPs    {mark}{grouped(totals.flops)}{_rounded(totals.flops)},"
+        f" convention {convention.name}: {convention.meaning}",
+        f"memory   weights {_bytes(totals.weight_bytes)}, outputs of all layers {_bytes(totals.output_bytes)}"
+        + (f", buffers {_bytes(totals.buffer_bytes)}" if totals.buffer_bytes else ""),
+        f"status   {report.status}",
+        *(f"note     {note}" for note in report.notes),
+    ]
+    return [wrapped for line in lines for wrapped in textwrap.wrap(line, width, subsequent_indent=" " * 9)]
+
+
+def _split(totals: Any) -> str:
+    frozen = totals.params - totals.trainable_params
+    parts = [f"{grouped(frozen)} of them frozen"] if frozen else []
+    parts += [f"{grouped(totals.buffers)} buffer values beside them"] if totals.buffers else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _rounded(n: int) -> str:
+    return f" = {si(n)}" if n >= 10**6 else ""
+
+
+def _padding(totals: Any) -> str:
+    spared = totals.macs - totals.macs_exact
+    return f", {grouped(totals.macs_exact)} without those on padding or cropped borders" if spared else ""
+
+
+def _bytes(n: int) -> str:
+    return f"{grouped(n)} B" + (f" = {iec(n)}" if n >= 1024 else "")
+
+
+def _preformatted(lines: Sequence[str]) -> str:
+    import html
+
+    return "<pre>" + html.escape("\n".join(lines)) + "</pre>"
+
+
+def _raw(value: Any, layout: str) -> Any:
+    return value if isinstance(value, int) else cell(value, layout)
