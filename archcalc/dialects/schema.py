@@ -70,13 +70,14 @@ def _expect() -> dict[str, Any]:
     def of(names: tuple[str, ...]) -> dict[str, Any]:
         return dict.fromkeys(names, INTEGER) | {"output": SIZES}
 
-    row = {"type": "object", "additionalProperties": False, "properties": of(ROW_QUANTITIES)}
-    total = {"type": "object", "additionalProperties": False, "properties": of(QUANTITIES)}
-    inner = {
-        "layers": {"type": "object", "additionalProperties": row},
-        "at": {"type": "object", "additionalProperties": total},
-    }
-    return {"type": "object", "additionalProperties": False, "properties": of(QUANTITIES) | inner}
+    row = _closed(of(ROW_QUANTITIES))
+    sized = of(QUANTITIES) | {"layers": {"type": "object", "additionalProperties": row}}
+    at = {"type": "object", "additionalProperties": _closed(sized)}
+    return _closed(sized | {"at": at})
+
+
+def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 def _bare() -> list[str]:

@@ -120,7 +120,7 @@ class _Spec:
             reader.read(scope, self.keys["layers"])
         outputs = self.tried("layers", lambda _: (builder.last(scope),)) or ()
         outputs = self.tried("outputs", lambda value: self.outputs(value, builder, scope)) or outputs
-        expect = self.tried("expect", lambda value: self.expectations(value, names)) or {}
+        expect = self.tried("expect", lambda value: self.expectations(value, names, builder.paths)) or {}
         if self.problems:
             raise self.all_problems(builder)
         text = {key: self.text(key) for key in ("name", "about", "source")}
@@ -250,17 +250,29 @@ class _Spec:
         names = take(value, str | tuple[str, ...], {}, "spec: outputs")
         return tuple(builder.find(scope, name) for name in ((names,) if isinstance(names, str) else names))
 
-    def expectations(self, value: Value, names: Mapping[str, Any], inner: bool = False) -> dict[str, Any]:
-        """Expected numbers: totals, `output`, by layer under `layers`, and at other sizes under `at`."""
+    def expectations(
+        self,
+        value: Value,
+        names: Mapping[str, Any],
+        paths: Mapping[str, str],
+        inner: tuple[str, ...] = ("layers", "at"),
+    ) -> dict[str, Any]:
+        """Expected numbers: totals, `output`, by layer or block under `layers`, and at other sizes under `at`."""
         if value.shape != "map":
             raise ModelError("expect", "must be a mapping of quantities to numbers", shown(value.plain))
-        known = dict.fromkeys([*QUANTITIES, "output", *(() if inner else ("layers", "at"))])
+        known = dict.fromkeys([*QUANTITIES, "output", *inner])
         found: dict[str, Any] = {}
         for key, item in self.mapping(value, known, "expect").items():
             if key in ("layers", "at"):
                 if item.shape != "map":
                     raise ModelError("expect", f"{key} must be a mapping", shown(item.plain))
-                found[key] = {name: self.expectations(inside, names, inner=True) for name, inside in item.items()}
+                deeper = ("layers",) if key == "at" else ()
+                for name, inside in item.items():
+                    if key == "layers" and name not in paths and name.rpartition("/")[0] not in paths:
+                        got = ModelError("expect", "layers must name layers of the model", name)
+                        got.way_out = nearest(name, paths)
+                        self.problem(got, inside)
+                found[key] = {name: self.expectations(inside, names, paths, deeper) for name, inside in item.items()}
             elif key == "output":
                 found[key] = take(item, tuple[int, ...], names, "expect: output")
             else:

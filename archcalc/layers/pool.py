@@ -13,7 +13,7 @@ from archcalc.layers.windowed import Padding, PerAxis, does_not_fit, per_axis, t
 
 Kernel = Annotated[PerAxis, Meta(description="cells under the window along each axis")]
 Stride = Annotated[PerAxis | None, Meta(description="cells between two stops; the kernel when not given")]
-Pad = Annotated[Padding, Meta(description="cells added around each axis; numbers at most half the window")]
+Pad = Annotated[Padding, Meta(description="cells added around each axis; numbers at most half the kernel")]
 Ceil = Annotated[
     bool, Meta(description="round the number of stops up: the last window may overhang, but starts inside")
 ]
@@ -26,9 +26,9 @@ def pool_windows(pool: "MaxPool | AvgPool", axes: Sequence[int]) -> tuple[Window
     """The windows of a pool; under ceil_mode their padding behind is what the last window that starts inside needs."""
     if not isinstance(pool.padding, str):
         for window in unchecked(pool, axes):
-            if less(window.span, 2 * window.before) or less(window.span, 2 * window.after):
-                got = f"padding ({window.before}, {window.after}), a window spanning {window.span}"
-                raise pool.error("padding must be at most half the window", got)
+            if less(window.kernel, 2 * window.before) or less(window.kernel, 2 * window.after):
+                got = f"padding ({window.before}, {window.after}), kernel {window.kernel}"
+                raise pool.error("padding must be at most half the kernel", got)
     if not pool.ceil_mode:
         return windows_over(pool, axes)
     return tuple(overhanging(pool, window, n) for window, n in zip(unchecked(pool, axes), axes, strict=True))

@@ -56,7 +56,7 @@ class Builder:
             return path
         while True:
             scope.counts[kind] = scope.counts.get(kind, 0) + 1
-            made = f"{kind}{scope.counts[kind]}"
+            made = f"{kind}{'_' if kind[-1].isdigit() else ''}{scope.counts[kind]}"
             if made not in scope.reserved and scope.prefix + made not in self.paths:
                 return scope.prefix + made
 
@@ -142,7 +142,9 @@ class Builder:
             inner = self.inside(scope, name + scope.turn, sources)
         inner.above = sources[0]
         body(inner)
-        way = self.inside(inner, self.name(inner, None, "shortcut").removeprefix(inner.prefix), sources)
+        inner.counts["shortcut"] = inner.counts.get("shortcut", 0) + 1
+        number = inner.counts["shortcut"]
+        way = self.inside(inner, f"shortcut{number}" if number > 1 else "shortcut", sources)
         shortcut(way)
         ends = (self.last(inner), self.last(way))
         return self.add(scope, Combine("add"), name=name, sources=ends, place=place)

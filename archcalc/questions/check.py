@@ -32,10 +32,9 @@ class Finding(Struct, frozen=True):
 
 def expectations(model: Model) -> list[Finding]:
     """Every number of the spec's `expect:`, at the spec's own size and at the sizes it names under `at`."""
-    expect = dict(model.expect)
-    found = list(_compared(model.report(), "", expect))
-    for size, wanted in expect.get("at", {}).items():
-        found += _compared(model.report(size), f"at {size}, ", wanted)
+    found = list(_compared(model, None, "", model.expect))
+    for size, wanted in model.expect.get("at", {}).items():
+        found += _compared(model, size, f"at {size}, ", wanted)
     return found
 
 
@@ -53,11 +52,12 @@ def budgets(
     return found
 
 
-def _compared(report: Report, where: str, expect: Mapping[str, Any]) -> Iterator[Finding]:
+def _compared(model: Model, size: str | None, where: str, expect: Mapping[str, Any]) -> Iterator[Finding]:
+    report = model.report(size)
     for name, wanted in expect.items():
         if name == "layers":
             for layer, inner in wanted.items():
-                yield from _compared_row(report, f"{where}{layer}.", layer, inner)
+                yield from _compared_row(model.report(size, depth=layer.count("/") + 1), where, layer, inner)
         elif name == "output":
             counted = report.output
             yield Finding(f"{where}output", wanted, counted, wanted == counted)
@@ -66,12 +66,13 @@ def _compared(report: Report, where: str, expect: Mapping[str, Any]) -> Iterator
 
 
 def _compared_row(report: Report, where: str, layer: str, expect: Mapping[str, Any]) -> Iterator[Finding]:
+    """The row of a layer, or of a block, which is the sum of its layers."""
     row = next((row for row in report.rows if row.name == layer), None)
     if row is None:
         way_out = nearest(layer, [row.name for row in report.rows])
         raise ModelError("expect", "layers must name layers of the model", layer, way_out=way_out)
     for name, wanted in expect.items():
-        yield _finding(f"{where}{name}", wanted, row, name)
+        yield _finding(f"{where}{layer}.{name}", wanted, row, name)
 
 
 def _finding(what: str, wanted: Any, source: Any, name: str) -> Finding:
