@@ -3,11 +3,17 @@
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "ci", max_examples=150, deadline=None, derandomize=False, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+    "ci",
+    max_examples=150,
+    deadline=None,
+    derandomize=False,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 settings.register_profile("long", settings.get_profile("ci"), max_examples=10_000)
 settings.load_profile("ci")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--overwrite", action="store_true", help="write the golden files anew; read the difference before a commit")
+    parser.addoption(
+        "--overwrite", action="store_true", help="write the golden files anew; read the difference before a commit"
+    )

@@ -50,9 +50,7 @@ def transposed_products(cells, sizes, kernel, stride, crop, dilation):
     for at in product(*(range(n) for n in cells)):
         for tap in product(*(range(k) for k in kernel)):
             everything += 1
-            where = tuple(
-                i * s + t * d - c for i, s, t, d, c in zip(at, stride, tap, dilation, crop, strict=True)
-            )
+            where = tuple(i * s + t * d - c for i, s, t, d, c in zip(at, stride, tap, dilation, crop, strict=True))
             if all(0 <= w < size for w, size in zip(where, sizes, strict=True)):
                 landed += 1
                 reached.add(where)

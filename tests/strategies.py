@@ -1,4 +1,4 @@
-"""Random configurations of layers on random small inputs, for laws and for comparison with naive counting and PyTorch."""
+"""Random configurations of layers on random small inputs, for laws, naive counting and the real network."""
 
 from hypothesis import assume
 from hypothesis import strategies as st

@@ -98,7 +98,7 @@ def test_conventions_by_hand():
 def reading(case, batch, axes):
     """The case's answers with the batch and all axes replaced; None where a kind fixes its axes."""
     inputs = tuple((batch, x[1], *(axes[n] for n in range(len(x) - 2))) for x in case.inputs)
-    (use,) = model_of(case).walk({name: x for name, x in zip("abcdef", case.inputs, strict=False)})[:1]
+    (use,) = model_of(case).walk(dict(zip("abcdef", case.inputs, strict=False)))[:1]
     return answer(use.layer, inputs), inputs
 
 

@@ -30,7 +30,8 @@ def test_convolution(pair):
     y = layer.out(x)
     _, _, *stops = y
     slid = [
-        naive.stops_that_fit(n, k, s, *p, d) for n, k, s, p, d in zip(x[2:], kernel, stride, padding, dilation, strict=True)
+        naive.stops_that_fit(n, k, s, *p, d)
+        for n, k, s, p, d in zip(x[2:], kernel, stride, padding, dilation, strict=True)
     ]
     assert stops == slid
     everything, inside = naive.conv_taps(x[2:], stops, kernel, stride, padding, dilation)
@@ -66,7 +67,10 @@ def test_pooling(pair):
     each = list(zip(x[2:], kernel, stride, padding, dilation, strict=True))
     assert list(y[2:]) == [slide(n, k, s, *p, d) for n, k, s, p, d in each]
     if isinstance(layer, AvgPool) and layer.count_include_pad:
-        axes, padding = [n + before + after for n, (before, after) in zip(x[2:], padding, strict=True)], [(0, 0)] * len(kernel)
+        axes, padding = (
+            [n + before + after for n, (before, after) in zip(x[2:], padding, strict=True)],
+            [(0, 0)] * len(kernel),
+        )
     else:
         axes = x[2:]
     _, inside = naive.conv_taps(axes, y[2:], kernel, stride, padding, dilation)

@@ -67,7 +67,9 @@ def test_ceil_mode_sizes(n, kernel, stride, ceil):
         agrees(layer, [(1, 1, n)])
     except LayerError:
         with pytest.raises(RuntimeError):
-            torch_oracle.torch.nn.MaxPool1d(kernel, stride, kernel // 2, ceil_mode=ceil)(torch_oracle.torch.zeros(1, 1, n))
+            torch_oracle.torch.nn.MaxPool1d(kernel, stride, kernel // 2, ceil_mode=ceil)(
+                torch_oracle.torch.zeros(1, 1, n)
+            )
 
 
 @pytest.mark.parametrize("name", zoo_names())
@@ -96,7 +98,8 @@ def other_size(model):
 def test_it_can_disagree():
     """The comparison is not empty: wrong answers are seen."""
     with pytest.raises(AssertionError):
-        assert answer(Conv(filters=4, kernel=3), ((1, 2, 8, 8),)).macs == torch_oracle.run(
-            Conv(filters=4, kernel=3, padding=1), [(1, 2, 8, 8)]
-        )[2]
+        assert (
+            answer(Conv(filters=4, kernel=3), ((1, 2, 8, 8),)).macs
+            == torch_oracle.run(Conv(filters=4, kernel=3, padding=1), [(1, 2, 8, 8)])[2]
+        )
     assert torch_oracle.run(ConvTranspose(filters=1, kernel=2, stride=2), [(1, 1, 3, 3)])[0] == (1, 1, 6, 6)

@@ -35,9 +35,7 @@ def test_the_unit_changes_nothing(window):
 
 @given(windows, st.integers(1, 40), st.integers(1, 20))
 def test_taps_and_cells_by_counting(window, n, stops):
-    hits = [
-        o * window.stride - window.before + t * window.dilation for o in range(stops) for t in range(window.kernel)
-    ]
+    hits = [o * window.stride - window.before + t * window.dilation for o in range(stops) for t in range(window.kernel)]
     inside = [cell for cell in hits if 0 <= cell < n]
     assert window.valid_taps(n, stops) == len(inside)
     assert window.cells_reached(n, stops) == len(set(inside))

@@ -1,15 +1,14 @@
-"""The real network: a PyTorch module for a layer, written in PyTorch's own words, to compare shapes, tensors and MACs.
-"""
+"""The real network: a PyTorch module for a layer, in PyTorch's own words, to compare shapes, tensors and MACs."""
 
 from collections.abc import Callable
 from functools import singledispatch
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from archcalc import layers
+
 
 class Of(nn.Module):
     """A function as a module."""
@@ -30,7 +29,7 @@ class Padded(nn.Module):
         self.module, self.pads, self.value = module, pads, value
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.module(F.pad(x, self.pads, value=self.value))
+        return self.module(nn.functional.pad(x, self.pads, value=self.value))
 
 
 def run(layer, xs):
@@ -87,7 +86,7 @@ def _(layer: layers.ConvTranspose, xs):
     if plain:
         return conv
     crops = [(-w.before, more - w.after) for w, more in zip(windows, extra, strict=True)]
-    return Sequence(conv, Of(lambda x: F.pad(x, flat_pads(crops))))
+    return Sequence(conv, Of(lambda x: nn.functional.pad(x, flat_pads(crops))))
 
 
 class Sequence(nn.Module):
@@ -253,8 +252,8 @@ def _(layer, xs):
 
     pads = flat_pads(amounts(layer, len(xs[0]) - 2))
     if isinstance(layer, layers.Crop):
-        return Of(lambda x: F.pad(x, [-cells for cells in pads]))
-    return Of(lambda x: F.pad(x, pads, mode=layer.mode))
+        return Of(lambda x: nn.functional.pad(x, [-cells for cells in pads]))
+    return Of(lambda x: nn.functional.pad(x, pads, mode=layer.mode))
 
 
 @build.register
@@ -278,7 +277,7 @@ def _(layer: layers.Resize, xs):
     mode = {("bilinear", 1): "linear", ("bilinear", 3): "trilinear"}.get((layer.mode, rank), layer.mode)
     wanted = xs[1][2:] if len(xs) == 2 else layer.size
     factor = layer.scale
-    return Of(lambda x, *_: F.interpolate(x, size=wanted, scale_factor=factor, mode=mode))
+    return Of(lambda x, *_: nn.functional.interpolate(x, size=wanted, scale_factor=factor, mode=mode))
 
 
 JOINS = {

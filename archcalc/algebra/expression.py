@@ -15,12 +15,13 @@ from archcalc.errors import ModelError, nearest
 LENGTH = 200  # characters
 DEPTH = 20  # nested operations
 EXPONENT = 64
+BOUND = "10**18"
 LIMIT = 10**18  # no size, count or intermediate value of a real network comes near
 
 
 def _power(base: Fraction, exponent: Fraction) -> Fraction:
     if exponent.denominator != 1 or not 0 <= exponent <= EXPONENT:
-        raise _Refused(f"an exponent must be a whole number from 0 to {EXPONENT}", f"{exponent}")
+        raise _Refused(f"must keep its exponents whole, from 0 to {EXPONENT}", f"{exponent}")
     return base ** int(exponent)
 
 
@@ -54,7 +55,8 @@ def evaluate(text: str, names: Mapping[str, Any]) -> int:
         try:
             tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError):
-            raise _Refused("must be an integer or an integer expression", repr(text)) from None
+            cut = "in { } a comma ends the value: put it in quotes" if text.count("(") > text.count(")") else ""
+            raise _Refused("must be an integer or an integer expression", repr(text), cut) from None
         value = _value(tree, names, DEPTH)
         if Fraction(value).denominator != 1:
             raise _Refused("must come out whole", f"{text} = {value}", "use // or ceil( )")
@@ -78,7 +80,7 @@ def _value(tree: ast.AST, names: Mapping[str, Any], depth: int) -> Fraction:
             return _binary(op, _value(left, names, depth - 1), _value(right, names, depth - 1))
         case ast.Call(func=ast.Name(id=name), args=[_, *_] as args, keywords=[]) if name in FUNCTIONS:
             if name in ("ceil", "floor") and len(args) != 1:
-                raise _Refused(f"{name} takes one value", str(len(args)))
+                raise _Refused(f"must give {name} one value", str(len(args)))
             return Fraction(FUNCTIONS[name](*(_value(arg, names, depth - 1) for arg in args)))
         case ast.Call():
             raise _Refused("may call only min, max, ceil and floor", ast.unparse(tree))
@@ -87,7 +89,7 @@ def _value(tree: ast.AST, names: Mapping[str, Any], depth: int) -> Fraction:
 
 def _binary(op: ast.operator, left: Fraction, right: Fraction) -> Fraction:
     if isinstance(op, ast.Pow) and abs(left) > 1 and right > EXPONENT:
-        raise _Refused(f"an exponent must be a whole number from 0 to {EXPONENT}", f"{right}")
+        raise _Refused(f"must keep its exponents whole, from 0 to {EXPONENT}", f"{right}")
     try:
         return _bounded(Fraction(OPERATORS[type(op)](left, right)))
     except ZeroDivisionError:
@@ -96,7 +98,7 @@ def _binary(op: ast.operator, left: Fraction, right: Fraction) -> Fraction:
 
 def _named(name: str, names: Mapping[str, Any]) -> Fraction:
     if name not in names:
-        raise _Refused("knows no such name", name, nearest(name, names))
+        raise _Refused("must use names that are known here", name, nearest(name, names))
     value = names[name]
     if not isinstance(value, int):
         raise _Refused("must compute with integers", f"{name} = {value!r}")
@@ -105,5 +107,5 @@ def _named(name: str, names: Mapping[str, Any]) -> Fraction:
 
 def _bounded(value: Fraction) -> Fraction:
     if abs(value) > LIMIT or value.denominator > LIMIT:
-        raise _Refused("values must stay below 10**18", "a larger one")
+        raise _Refused(f"must stay below {BOUND}", "more")
     return value

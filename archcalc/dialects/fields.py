@@ -9,9 +9,9 @@ import msgspec
 from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
-from archcalc.algebra.expression import LIMIT, evaluate
+from archcalc.algebra.expression import BOUND, LIMIT, evaluate
 from archcalc.dialects.yaml_text import Value
-from archcalc.errors import ModelError
+from archcalc.errors import ModelError, nearest
 from archcalc.layers.layer import KINDS, Layer
 
 COMMON = {  # what any layer takes beside its own fields
@@ -56,12 +56,20 @@ def make(kind: str, values: Mapping[str, Any]) -> Layer:
 
 def take(value: Value, wanted: Any, names: Mapping[str, Any], what: str) -> Any:
     """The written value as one of the wanted type; ModelError says what the type takes."""
-    resolved = resolve(value, wanted, names)
+    subject, _, field = what.partition(": ")
+    resolved: Any = value.plain
     try:
+        resolved = resolve(value, wanted, names)
         return msgspec.convert(resolved, wanted)
+    except ModelError as error:
+        words = leaves(wanted).words
+        if words and isinstance(value.data, str) and value.data.isidentifier():
+            near = nearest(value.data, [*words, *names])
+            raise ModelError(subject, f"{field} must be {in_words(wanted)}", value.data, way_out=near) from None
+        raise ModelError(subject, f"{field} {error.rule}", error.got, way_out=error.way_out) from None
     except msgspec.ValidationError:
-        subject, _, field = what.partition(": ")
-        raise ModelError(subject, f"{field} must be {in_words(wanted)}", shown(resolved)) from None
+        near = nearest(resolved, leaves(wanted).words) if isinstance(resolved, str) else ""
+        raise ModelError(subject, f"{field} must be {in_words(wanted)}", shown(resolved), way_out=near) from None
 
 
 def take_any(value: Value, names: Mapping[str, Any], what: str) -> Any:
@@ -94,7 +102,7 @@ def resolve(value: Value, wanted: Any, names: Mapping[str, Any]) -> Any:
     if isinstance(data, float) and data.is_integer() and parts.takes(int) and not parts.takes(float):
         data = int(data)
     if isinstance(data, int) and abs(data) > LIMIT:
-        raise ModelError("expression", "values must stay below 10**18", "a larger one")
+        raise ModelError("expression", f"must stay below {BOUND}", "more")
     return data
 
 

@@ -52,7 +52,8 @@ def load(path: str, settings: Mapping[str, Any] | None = None) -> Model:
             raise ModelError(
                 "zoo", "has no such model", name, way_out=nearest(name, zoo_names()) or "see: archcalc zoo"
             )
-        path = os.path.join(ZOO, f"{name}.yaml")
+        file = f"zoo/{name}.yaml"
+        return loads(_decoded(_contents(os.path.join(ZOO, f"{name}.yaml")), file), file, settings)
     return loads(_decoded(_contents(path), path), path, settings)
 
 
@@ -98,6 +99,7 @@ class _Spec:
     def __init__(self, text: str, file: str) -> None:
         self.file = file
         self.problems: list[ModelError] = []
+        self.broken_inputs: set[str] = set()  # known by name only: what reads them is not blamed for it
         self.root = read(text, file, self.problems)
         if self.root.shape != "map":
             raise self.error(self.root, "spec", "must be a mapping with inputs and layers", shown(self.root.plain))
@@ -118,7 +120,7 @@ class _Spec:
         reader = LayerReader(builder, self.blocks(), names, self.file, self.problems)
         if "layers" in self.keys:
             reader.read(scope, self.keys["layers"])
-        outputs = self.tried("layers", lambda _: (builder.last(scope),)) or ()
+        outputs = self.tried("layers", lambda value: self.last(value, builder, scope)) or ()
         outputs = self.tried("outputs", lambda value: self.outputs(value, builder, scope)) or outputs
         expect = self.tried("expect", lambda value: self.expectations(value, names, builder.paths)) or {}
         if self.problems:
@@ -127,9 +129,14 @@ class _Spec:
         name = text.pop("name") or os.path.splitext(os.path.basename(self.file))[0]
         return Model(name, builder.inputs, tuple(builder.nodes), outputs, expect, **text)
 
+    def last(self, value: Value, builder: Builder, scope: Any) -> tuple[str, ...]:
+        if not value.data:
+            raise ModelError("layers", "needs at least one layer", "none")
+        return (scope.above,) if scope.above is not None else ()
+
     def all_problems(self, builder: Builder) -> ModelError:
         """What was found, and what the layers that could be read say about each other's shapes."""
-        known = set(builder.inputs)
+        known = set(builder.inputs) - self.broken_inputs
         nodes = []
         for node in builder.nodes:
             if known.issuperset(node.inputs):
@@ -189,6 +196,8 @@ class _Spec:
                 inputs[name] = self.input(name, item, names, last)
             except ModelError as error:
                 self.problem(error, item)
+                inputs[name] = Input((1,))
+                self.broken_inputs.add(name)
         return inputs
 
     def input(self, name: str, value: Value, names: Mapping[str, Any], last: bool) -> Input:
@@ -268,7 +277,8 @@ class _Spec:
                     raise ModelError("expect", f"{key} must be a mapping", shown(item.plain))
                 deeper = ("layers",) if key == "at" else ()
                 for name, inside in item.items():
-                    if key == "layers" and name not in paths and name.rpartition("/")[0] not in paths:
+                    known_layer = name in paths or name.rpartition("/")[0] in paths
+                    if key == "layers" and not known_layer and not self.problems:
                         got = ModelError("expect", "layers must name layers of the model", name)
                         got.way_out = nearest(name, paths)
                         self.problem(got, inside)

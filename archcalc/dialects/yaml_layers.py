@@ -9,7 +9,7 @@ from msgspec import Struct
 from archcalc.dialects.fields import COMMON, fields_of, make, shown, take, take_any
 from archcalc.dialects.yaml_text import Value
 from archcalc.errors import ModelError, nearest
-from archcalc.layers.layer import KINDS, Layer
+from archcalc.layers.layer import KINDS, Layer, titled
 from archcalc.model.build import Builder, Scope
 from archcalc.model.graph import Place
 
@@ -113,10 +113,10 @@ class LayerReader:
         common: dict[str, Any] = {}
         for field, (wanted, _) in COMMON.items():
             if field in rest and not (field == "name" and rest[field].data is None):
-                common[field] = take(rest.pop(field), wanted, {}, f"{head}: {field}")
+                common[field] = take(rest.pop(field), wanted, {}, f"{titled(head)}: {field}")
         name, reads = common.get("name"), common.get("from")
         if name is not None and not NAME.fullmatch(name):
-            raise ModelError(head, "a name must be letters, digits, _ . -, a letter first", repr(name))
+            raise ModelError(titled(head), "a name must be letters, digits, _ . -, a letter first", repr(name))
         reads = (reads,) if isinstance(reads, str) else reads
         trainable = context.trainable and common.get("trainable", True)
         return Line(head, argument, rest, name, reads, trainable, common.get("shared_with"), value, path)
@@ -152,14 +152,16 @@ class LayerReader:
         for field, value in given.items():
             try:
                 if field not in known:
-                    raise ModelError(kind, "has no such field", field, way_out=nearest(field, [*known, *COMMON]))
-                values[field] = take(value, known[field].type, context.names, f"{kind}: {field}")
+                    raise ModelError(
+                        titled(kind), "has no such field", field, way_out=nearest(field, [*known, *COMMON])
+                    )
+                values[field] = take(value, known[field].type, context.names, f"{titled(kind)}: {field}")
             except ModelError as error:
                 wrong.append((error, value))
         for missing in known.values():
             if missing.required and missing.name not in given:
                 rule = f"needs the field {missing.name} ({missing.meaning})"
-                wrong.append((ModelError(kind, rule), line.value))
+                wrong.append((ModelError(titled(kind), rule), line.value))
         for mistake, value in wrong:
             self.problem(mistake, value, line.path)
         if wrong:
@@ -168,7 +170,7 @@ class LayerReader:
 
     def main(self, kind: str) -> str:
         if not KINDS[kind].main:
-            raise ModelError(kind, "takes no value", "one", way_out=f"write `- {kind}`")
+            raise ModelError(titled(kind), "takes no value", "one", way_out=f"write `- {kind}`")
         return KINDS[kind].main
 
     def place(self, scope: Scope, line: Line, layer: Layer | None, context: Context) -> None:

@@ -5,7 +5,7 @@ PyYAML reads the events; which values they mean is decided here, because its own
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import yaml
@@ -21,6 +21,12 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 INTEGER = re.compile(r"[-+]?[0-9]+", re.ASCII)
 BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+NUMBERS: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
+    (INTEGER, int),
+    (BASED, lambda text: int(text, base=0)),
+    (FLOAT, float),
+)
+DIGITS = 100  # of one number
 WORDS = {"": None, "~": None} | {
     spelling: value
     for word, value in (("null", None), ("true", True), ("false", False))
@@ -133,16 +139,13 @@ class _Composer:
         text = event.value
         if text in WORDS:
             return WORDS[text]
-        first = text[0]
-        if first.isdigit() or first in "+-.":
-            if len(text) > 100:
-                raise self.error(event, "a number must have at most 100 characters", f"{len(text)}")
-            if INTEGER.fullmatch(text):
-                return int(text)
-            if BASED.fullmatch(text):
-                return int(text, base=0)
-            if FLOAT.fullmatch(text):
-                return float(text)
+        if not (text[0].isdigit() or text[0] in "+-."):
+            return text
+        for form, number in NUMBERS:
+            if form.fullmatch(text):
+                if len(text) > DIGITS:
+                    raise self.error(event, f"a number must have at most {DIGITS} characters", f"{len(text)}")
+                return number(text)
         return text
 
     def alias(self, event: Any) -> Value:

@@ -43,8 +43,7 @@ class Layer(Struct, frozen=True):
 
     def error(self, rule: str, got: str, *, of: type[LayerError] = LayerError) -> LayerError:
         """A mistake in this layer's fields or inputs; whoever knows the place adds it."""
-        subject = "".join(word[:1].upper() + word[1:] for word in self.kind.split("_"))
-        return of(subject, rule, got)
+        return of(titled(self.kind), rule, got)
 
     def out(self, *xs: Shape) -> Shape:
         """Output shape, for these input shapes."""
@@ -129,6 +128,15 @@ def register(
 def kind_of(layer: Layer) -> str:
     """The registered name of a layer's kind; the class name for one that is not registered."""
     return _NAMES.get((type(layer), getattr(layer, "function", "")), type(layer).__name__)
+
+
+def titled(kind: str) -> str:
+    """A kind as the subject of an error.
+
+    >>> titled("max_pool")
+    'MaxPool'
+    """
+    return "".join(word[:1].upper() + word[1:] for word in kind.split("_"))
 
 
 def positions_of(layer: Layer, x: Shape, axes: int | tuple[int, ...]) -> tuple[int, ...]:

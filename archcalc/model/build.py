@@ -82,8 +82,9 @@ class Builder:
                 return self.paths[base]
             known += around.local
             around = around.outer
-        rule = "from must name an input or an earlier layer"
-        raise ModelError("model", rule, repr(name), way_out=nearest(name, dict.fromkeys(known)))
+        rule = "must name an input or an earlier layer"
+        near = nearest(name, [place for place in dict.fromkeys(known) if " " not in place])
+        raise ModelError("from", rule, name, way_out=near)
 
     def add(
         self,

@@ -69,7 +69,7 @@ class Model(Graph, frozen=True, dict=True, eq=False):
         try:
             return walk(self, shapes)
         except LayerError as error:
-            error.way_out = error.way_out or fitting_size(self, shapes)
+            error.way_out = error.way_out or fitting_size(self, shapes, error)
             raise
 
     def __repr__(self) -> str:

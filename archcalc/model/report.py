@@ -36,6 +36,8 @@ class Row(Struct, frozen=True):
     def to_dict(self) -> dict[str, Any]:
         """The row as plain data; `shared_with` only where there is one."""
         data: dict[str, Any] = to_builtins(self)
+        data |= {"inputs": list(self.inputs), "output": list(self.output)}
+        data["weights"] = {name: list(shape) for name, shape in self.weights.items()}
         if self.shared_with is None:
             del data["shared_with"]
         return data

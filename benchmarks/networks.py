@@ -1,0 +1,177 @@
+"""Networks in plain PyTorch, written without archcalc, for the benchmarks to compare with."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Size = tuple[int, ...]  # channels, then axes
+SQUEEZE = 16  # how many times fewer channels a squeeze-excite unit looks at
+
+
+class SqueezeExcite(nn.Module):
+    """Scale every channel by a number made from the means of all channels (Hu et al., 2018)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(channels, channels // SQUEEZE, 1)
+        self.up = nn.Conv2d(channels // SQUEEZE, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(self.up(torch.relu(self.down(x.mean((2, 3), keepdim=True)))))
+
+
+def conv_norm(channels: int, filters: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(filters))
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3 (with the stride) and 1×1 convolution around a shortcut."""
+
+    def __init__(self, channels: int, width: int, stride: int, squeeze: bool) -> None:
+        super().__init__()
+        first, second = conv_norm(channels, width, 1), conv_norm(width, width, 3, stride)
+        self.body = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), conv_norm(width, 4 * width, 1))
+        if squeeze:
+            self.body.append(SqueezeExcite(4 * width))
+        changes = stride > 1 or channels != 4 * width
+        self.shortcut = conv_norm(channels, 4 * width, 1, stride) if changes else nn.Identity()
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.body(x) + self.shortcut(x))
+
+
+class ResNet50(nn.Sequential):
+    """Residual network of 50 layers (He et al., 2015), the stride of a stage on its first 3×3 convolution."""
+
+    def __init__(self, squeeze: bool = False) -> None:
+        layers: list[nn.Module] = [conv_norm(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+        channels = 64
+        for width, depth, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+            for unit in range(depth):
+                layers.append(Bottleneck(channels, width, stride if unit == 0 else 1, squeeze))
+                channels = 4 * width
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000))
+
+
+class UNet(nn.Module):
+    """The U-Net of Ronneberger et al. (2015): unpadded, each skip cropped at its middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (64, 128, 256, 512, 1024)
+        self.down = nn.ModuleList(self.two(c, f) for c, f in zip((1, *widths), widths, strict=False))
+        self.pool = nn.MaxPool2d(2)
+        self.wider = nn.ModuleList(nn.ConvTranspose2d(2 * f, f, 2, 2) for f in widths[-2::-1])
+        self.up = nn.ModuleList(self.two(2 * f, f) for f in widths[-2::-1])
+        self.head = nn.Conv2d(64, 2, 1)
+
+    @staticmethod
+    def two(channels: int, filters: int) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(channels, filters, 3), nn.ReLU(), nn.Conv2d(filters, filters, 3), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips: list[Tensor] = []
+        for step in self.down:
+            x = step(self.pool(x) if skips else x)
+            skips.append(x)
+        skips.pop()  # the lowest level is x itself
+        for wider, up in zip(self.wider, self.up, strict=True):
+            x = wider(x)
+            x = up(torch.cat([self.cropped(skips.pop(), x), x], dim=1))
+        return self.head(x)
+
+    @staticmethod
+    def cropped(skip: Tensor, x: Tensor) -> Tensor:
+        high, wide = x.shape[2:]
+        top, left = (skip.shape[2] - high) // 2, (skip.shape[3] - wide) // 2
+        return skip[:, :, top : top + high, left : left + wide]
+
+
+class Same(nn.Conv2d):
+    """A convolution padded by TensorFlow's `same`: the odd cell at the end."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads: list[int] = []
+        for n, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            total = max((-(-n // stride) - 1) * stride + kernel - n, 0)
+            pads += [total // 2, total - total // 2]
+        return super().forward(functional.pad(x, pads))
+
+
+Conv, Pool, Average, Dense, Flat, Drop, ReLU = (
+    nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.Linear, nn.Flatten, nn.Dropout, nn.ReLU,
+)  # fmt: skip
+First = nn.LazyLinear  # a dense layer after flatten: as wide as the input size makes it
+
+
+def lenet5() -> list[nn.Module]:
+    steps = [Conv(1, 6, 5), nn.Tanh(), Average(2), Conv(6, 16, 5), nn.Tanh(), Average(2), Conv(16, 120, 5), nn.Tanh()]
+    return [*steps, Flat(), First(84), nn.Tanh(), Dense(84, 10)]
+
+
+def alexnet_2012() -> list[nn.Module]:
+    """Krizhevsky et al. (2012): two halves as groups, local response normalisation before the first two pools."""
+    one = [Conv(3, 96, 11, 4), ReLU(), nn.LocalResponseNorm(5, k=2.0), Pool(3, 2)]
+    two = [Conv(96, 256, 5, padding=2, groups=2), ReLU(), nn.LocalResponseNorm(5, k=2.0), Pool(3, 2)]
+    three = [Conv(256, 384, 3, padding=1), ReLU()]
+    four = [Conv(384, 384, 3, padding=1, groups=2), ReLU()]
+    five = [Conv(384, 256, 3, padding=1, groups=2), ReLU(), Pool(3, 2)]
+    dense = [Flat(), First(4096), ReLU(), Drop(), Dense(4096, 4096), ReLU(), Drop(), Dense(4096, 1000)]
+    return [*one, *two, *three, *four, *five, *dense]
+
+
+ROWS: dict[str, tuple[Callable[[], Sequence[nn.Module]], list[Size]]] = {  # networks that are layers in a row
+    "alexnet_2012": (alexnet_2012, [(3, 227, 227), (3, 224, 224), (3, 231, 300)]),
+    "lenet5": (lenet5, [(1, 32, 32), (1, 33, 35), (1, 64, 48)]),
+    "digits": (
+        lambda: [Conv(1, 20, 5), Pool(2), Conv(20, 20, 3), Pool(2), Conv(20, 10, 5)],
+        [(1, 28, 28), (1, 1024, 1024)],
+    ),
+    "exercise_a": (
+        lambda: [Drop(), First(200), Drop(), Dense(200, 100), Drop(), Dense(100, 10), nn.Sigmoid()],
+        [(784,), (1000,)],
+    ),
+    "exercise_b": (
+        lambda: [Same(1, 32, 3), Drop(), Same(32, 64, 3), Drop(), Pool(2), Flat(), First(10)],
+        [(1, 28, 28), (1, 31, 40)],
+    ),
+    "exercise_e": (
+        lambda: [Conv(1, 32, 3), Pool(2), Conv(32, 32, 3), Pool(2), Flat(), First(128), Dense(128, 10)],
+        [(1, 28, 28), (1, 31, 40)],
+    ),
+    "exercise_f": (lambda: [Conv(1, 1, 3)], [(1, 10, 10), (1, 3, 50)]),
+    "exercise_g": (lambda: [Conv(1, 5, 3), Conv(5, 2, 3)], [(1, 10, 10), (1, 5, 50)]),
+    "exercise_h": (lambda: [nn.Conv1d(5, 8, 3), nn.Conv1d(8, 1, 3)], [(5, 100), (5, 77)]),
+    "exercise_i": (
+        lambda: [Conv(3, 12, 5), ReLU(), Pool(2), Conv(12, 32, 5), ReLU(), Pool(2), Flat(), First(10)],
+        [(3, 32, 32), (3, 41, 64)],
+    ),
+    "exercise_j": (lambda: [Conv(3, 12, 5), Conv(12, 32, 5), Flat(), First(10)], [(3, 32, 32), (3, 41, 64)]),
+    "exercise_j_avg_pool": (
+        lambda: [Conv(3, 12, 5), Average(2), Conv(12, 32, 5), Average(2), Flat(), First(10)],
+        [(3, 32, 32), (3, 41, 64)],
+    ),
+    "exercise_j_four_convs": (
+        lambda: [Conv(3, 12, 5), Conv(12, 12, 5), Conv(12, 32, 5), Conv(32, 32, 5), Flat(), First(10)],
+        [(3, 32, 32), (3, 41, 64)],
+    ),
+    "exercise_k": (lambda: [Conv(3, 12, 5), ReLU(), Flat(), First(10)], [(3, 32, 32), (3, 41, 64)]),
+    "exercise_m": (
+        lambda: [Same(3, 100, 3, 2), Same(100, 200, 3, 2), Same(200, 400, 3, 2)],
+        [(3, 200, 300), (3, 199, 301)],
+    ),
+    "exercise_n": (lambda: [Same(3, 200, 5)], [(3, 150, 100), (3, 31, 77)]),
+    "exercise_o": (
+        lambda: [
+            Same(1, 32, 3), Pool(2), Same(32, 64, 3), Same(64, 64, 3), Flat(), Drop(),
+            First(128), Drop(), Dense(128, 10),
+        ],
+        [(1, 28, 28), (1, 31, 40)],
+    ),
+    "exercise_r_max_pool": (lambda: [Pool(2)], [(64, 56, 56), (64, 57, 33)]),
+    "exercise_r_conv": (lambda: [Conv(64, 64, 2, 2)], [(64, 56, 56), (64, 57, 33)]),
+}  # fmt: skip
