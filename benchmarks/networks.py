@@ -22,33 +22,39 @@ class SqueezeExcite(nn.Module):
         return x * torch.sigmoid(self.up(torch.relu(self.down(x.mean((2, 3), keepdim=True)))))
 
 
-def conv_norm(channels: int, filters: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def conv_norm(channels: int, filters: int, kernel: int, stride: int = 1) -> list[nn.Module]:
     conv = nn.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(filters))
+    return [conv, nn.BatchNorm2d(filters)]
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 (with the stride) and 1×1 convolution around a shortcut."""
+    """1×1, 3×3 (with the stride) and 1×1 convolution around a shortcut; one ReLU, used three times."""
 
     def __init__(self, channels: int, width: int, stride: int, squeeze: bool) -> None:
         super().__init__()
-        first, second = conv_norm(channels, width, 1), conv_norm(width, width, 3, stride)
-        self.body = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), conv_norm(width, 4 * width, 1))
-        if squeeze:
-            self.body.append(SqueezeExcite(4 * width))
+        self.conv1, self.norm1 = conv_norm(channels, width, 1)
+        self.conv2, self.norm2 = conv_norm(width, width, 3, stride)
+        self.conv3, self.norm3 = conv_norm(width, 4 * width, 1)
+        self.squeeze = SqueezeExcite(4 * width) if squeeze else None
         changes = stride > 1 or channels != 4 * width
-        self.shortcut = conv_norm(channels, 4 * width, 1, stride) if changes else nn.Identity()
-        self.relu = nn.ReLU()
+        self.shortcut = nn.Sequential(*conv_norm(channels, 4 * width, 1, stride)) if changes else None
+        self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.body(x) + self.shortcut(x))
+        y = self.relu(self.norm1(self.conv1(x)))
+        y = self.relu(self.norm2(self.conv2(y)))
+        y = self.norm3(self.conv3(y))
+        if self.squeeze is not None:
+            y = self.squeeze(y)
+        y += x if self.shortcut is None else self.shortcut(x)
+        return self.relu(y)
 
 
 class ResNet50(nn.Sequential):
     """Residual network of 50 layers (He et al., 2015), the stride of a stage on its first 3×3 convolution."""
 
     def __init__(self, squeeze: bool = False) -> None:
-        layers: list[nn.Module] = [conv_norm(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+        layers: list[nn.Module] = [*conv_norm(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
         channels = 64
         for width, depth, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
             for unit in range(depth):

@@ -1,4 +1,4 @@
-"""How fast archcalc counts, against torch's FLOP counter and against itself; every pair of runs in turn, counts first."""
+"""How fast archcalc counts, against torch's FLOP counter and against itself: runs in turn, counts compared first."""
 
 import argparse
 import json
@@ -15,8 +15,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-# archcalc and torch are imported only in `warm`, after all processes were measured: Linux adds the parent's peak memory
-# to that of its children.
+import torch
+from networks import ResNet50
+from rival import macs, on_meta, params
+
+import archcalc
 
 HERE = Path(__file__).parent
 ARCHCALC = str(Path(sys.executable).parent / "archcalc")
@@ -107,16 +110,14 @@ class Run:
 
 def process(*command: str) -> Run:
     """Run a program to its end; a failing one ends this one with exit code 2."""
-    start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ONE_THREAD, text=True) as child:
-        printed = child.stdout.read() if child.stdout else ""
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        print(f"{' '.join(command)}: ended with {child.returncode}", file=sys.stderr)
+    launcher = [sys.executable, "-I", "-S", str(HERE / "launch.py")]
+    done = subprocess.run([*launcher, *command], capture_output=True, env=ONE_THREAD, text=True, check=False)
+    said, _, last = done.stderr.rstrip().rpartition("\n")
+    code, seconds, kilobytes = last.split() if not done.returncode else (done.returncode, 0, 0)
+    if int(code):
+        print(f"{' '.join(command)}: ended with {code}\n{said}", file=sys.stderr)
         raise SystemExit(2)
-    return Run(seconds, usage.ru_maxrss * 1024 / 1e6, printed)
+    return Run(float(seconds), int(kilobytes) * 1024 / 1e6, done.stdout)
 
 
 def totals(printed: str) -> list[str]:
@@ -164,12 +165,6 @@ def chains(rounds: int) -> list[Figure]:
 
 def warm(rounds: int) -> list[Figure]:
     """Reports of a loaded ResNet-50 against torch's counter on a built one, and at a large input against a small."""
-    import torch
-    from networks import ResNet50
-    from rival import macs, on_meta, params
-
-    import archcalc
-
     torch.set_num_threads(1)
     model, network = archcalc.load("zoo:resnet50"), on_meta(ResNet50)
     for size in ("224x224", "225x301", "16384x16384"):
@@ -188,13 +183,13 @@ def sides(size: str) -> tuple[int, ...]:
 
 
 def per_call(call: Callable[[], Any], times: int) -> Callable[[], float]:
-    """Milliseconds of one call, as the mean of several."""
+    """Milliseconds of one call on the one thread's clock, as the mean of several."""
 
     def take() -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(times):
             call()
-        return (time.perf_counter() - start) / times * 1e3
+        return (time.process_time() - start) / times * 1e3
 
     return take
 

@@ -138,7 +138,7 @@ def test_a_block_is_a_level_with_arguments_and_sees_its_inputs_only():
         "first/conv1": ["x"], "first/add1": ["first/conv1", "x"],
         "unit1/conv1": ["first/add1"], "unit1/add1": ["unit1/conv1", "first/add1"], "merge1/concat1": ["first/add1", "x"],
     }  # fmt: skip
-    with pytest.raises(ModelError, match="from must name an input or an earlier layer; got 'x'"):
+    with pytest.raises(ModelError, match="from: must name an input or an earlier layer; got x"):
         model("- u\n", more="blocks:\n  u:\n    layers: [{relu: {from: x}}]\n")
 
 

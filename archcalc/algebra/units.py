@@ -23,8 +23,8 @@ def grouped(n: int) -> str:
 def si(n: int) -> str:
     """Four significant digits and an SI prefix.
 
-    >>> si(1761730400), si(520)
-    ('1.762 G', '520')
+    >>> si(1761730400), si(520), si(69_975_000_000)
+    ('1.762 G', '520', '69.98 G')
     """
     return _prefixed(n, 1000, ["", "k", "M", "G", "T", "P", "E"])
 
@@ -62,9 +62,11 @@ def _prefixed(n: int, base: int, prefixes: list[str]) -> str:
     power = 1
     while n >= base ** (power + 1) and power + 1 < len(prefixes):
         power += 1
-    value = n / base**power
-    decimals = max(0, 4 - len(str(int(value))))
-    return f"{value:,.{decimals}f} {prefixes[power]}"
+    unit = base**power
+    decimals = max(0, 4 - len(str(n // unit)))
+    digits = (2 * n * 10**decimals + unit) // (2 * unit)  # rounded half up, exactly: floats would not
+    whole, rest = divmod(digits, 10**decimals)
+    return f"{whole:,}{f'.{rest:0{decimals}}' if decimals else ''} {prefixes[power]}"
 
 
 def _parse(text: str, units: dict[str, int], form: str) -> int:

@@ -131,11 +131,9 @@ def _styled(options: argparse.Namespace, model: Model, counted: Any) -> str:
     if options.format != "text" or options.columns is not None or options.layout != "channels_first":
         rule = "is a layout of its own: --format, --columns and --layout do not apply"
         raise UsageError(f"--style {options.style}", rule, "one of them")
-    if options.style == "keras":
-        from archcalc.dialects.keras import summary
-    else:
-        from archcalc.dialects.torchinfo import summary
-    return summary(model, counted)
+    from archcalc.dialects import keras, torchinfo
+
+    return keras.summary(model, counted, _width()) if options.style == "keras" else torchinfo.summary(counted)
 
 
 def _json(data: Any) -> str:

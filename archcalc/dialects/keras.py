@@ -47,8 +47,11 @@ NAMES = {  # {} stands for the number of spatial axes
 }
 
 
-def summary(model: Model, report: Report) -> str:
-    """The report as Keras 3 prints a model: channels last, no batch, buffers among the non-trainable parameters."""
+def summary(model: Model, report: Report, width: int) -> str:
+    """The report as Keras 3 prints a model: channels last, no batch, buffers among the non-trainable parameters.
+
+    Cells are wrapped, as Keras does, so that a line takes at most `width` characters.
+    """
     from tabulate import tabulate
 
     chain = all(node.inputs == (source,) for node, source in zip(model.nodes, _chain(model), strict=True))
@@ -58,8 +61,11 @@ def summary(model: Model, report: Report) -> str:
     if not chain:
         rows = [*([f"{name} (InputLayer)", _shape(shape), "0", "-"] for name, shape in report.inputs.items()), *rows]
     align = ["left", "left", "right", *([] if chain else ["left"])]
-    page = tabulate(rows, headers=titles, tablefmt=_box(), colalign=align, disable_numparse=True)
-    return "\n".join([f'Model: "{report.model}"', page, *_totals(report)])
+    needed = [max(len(cell) for cell in column) for column in zip(titles, *rows, strict=True)]
+    free = width - sum(needed[1:3]) - 3 * len(titles) - 1  # for the name, and what it is connected to
+    room = [max(12, free // (1 if chain else 2)), None, None, max(12, free // 2)][: len(titles)]
+    grid = tabulate(rows, titles, "simple_grid", colalign=align, disable_numparse=True, maxcolwidths=room)
+    return "\n".join([f'Model: "{report.model}"', _boxed(grid), *_totals(report)])
 
 
 def _chain(model: Model) -> list[str]:
@@ -116,16 +122,11 @@ def _memory(n: int) -> str:
     raise AssertionError
 
 
-def _box() -> Any:
-    from tabulate import DataRow, Line, TableFormat
-
-    return TableFormat(
-        lineabove=Line("┏", "━", "┳", "┓"),
-        linebelowheader=Line("┡", "━", "╇", "┩"),
-        linebetweenrows=Line("├", "─", "┼", "┤"),
-        linebelow=Line("└", "─", "┴", "┘"),
-        headerrow=DataRow("┃", "┃", "┃"),
-        datarow=DataRow("│", "│", "│"),
-        padding=1,
-        with_header_hide=None,
-    )
+def _boxed(grid: str) -> str:
+    """A grid with the heavy head that Keras draws."""
+    lines = grid.split("\n")
+    rule = next(number for number, line in enumerate(lines) if line.startswith("├"))
+    lines[0] = lines[0].translate(str.maketrans("┌─┬┐", "┏━┳┓"))
+    lines[1:rule] = [line.replace("│", "┃") for line in lines[1:rule]]
+    lines[rule] = lines[rule].translate(str.maketrans("├─┼┤", "┡━╇┩"))
+    return "\n".join(lines)

@@ -24,7 +24,7 @@ def kinds_page(width: int) -> str:
         module = sys.modules[kind.cls.__module__].__doc__ or ""
         if module != family:
             family = module
-            lines += ["", module.strip().split("\n")[0]]
+            lines += ["", *textwrap.wrap(module.strip().split("\n")[0], width)]
         summary = textwrap.wrap(kind.summary, max(20, width - longest - 4))
         lines += [f"  {kind.name:{longest}}  {summary[0]}", *(" " * (longest + 4) + rest for rest in summary[1:])]
     return "\n".join([*lines[1:], "", f"{len(KINDS)} kinds. One of them: archcalc layers conv"])

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from archcalc.algebra.dtype import bytes_of
 from archcalc.algebra.num import prod
-from archcalc.model.model import Model
 from archcalc.model.report import Report, Row
 
 NAMES = {  # PyTorch's classes; {} stands for the number of spatial axes
@@ -51,9 +50,9 @@ NAMES = {  # PyTorch's classes; {} stands for the number of spatial axes
 }
 
 
-def summary(model: Model, report: Report) -> str:
-    """The report as torchinfo prints a module; the multiply–adds are archcalc's MACs, not torchinfo's count."""
-    lines = [(model.name, _shape(report.output), "--"), *_tree(report.rows)]
+def summary(report: Report) -> str:
+    """The report as torchinfo prints a module, as wide as it is; the multiply–adds are archcalc's MACs."""
+    lines = [(report.model, _shape(report.output), "--"), *_tree(report.rows)]
     first = max(41, *(len(name) + 1 for name, _, _ in lines))
     rule = "=" * (first + 49)
     body = [f"{name:<{first}}{shape:<26}{params}" for name, shape, params in lines]

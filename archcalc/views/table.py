@@ -62,16 +62,19 @@ class Table(Struct, frozen=True):
 
 
 def shortened(path: str, room: int) -> str:
-    """A path name with its middle left out.
+    """A path name with levels left out, the second one first; the last name always stays.
 
-    >>> shortened("stage3/block4/shortcut/conv1", 20)
-    'stage3/block4…/conv1'
+    >>> shortened("inception3a/concat1/branch1/conv_bn1/conv1", 40)
+    'inception3a/…/branch1/conv_bn1/conv1'
     """
+    parts = path.split("/")
     if len(path) <= room:
         return path
-    head, _, last = path.rpartition("/")
-    last = "/" + last if head else last[-(room - 2) :]
-    return path[: max(1, room - len(last) - 1)] + ELLIPSIS + last
+    for dropped in range(1, len(parts) - 1):
+        short = "/".join([parts[0], ELLIPSIS, *parts[dropped + 1 :]])
+        if len(short) <= room:
+            return short
+    return ELLIPSIS + path[-(room - 1) :]
 
 
 def csv_text(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
