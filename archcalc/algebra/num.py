@@ -5,8 +5,6 @@ and the functions of this file gives the same answer in the other readings.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from functools import reduce
 from typing import Any
 
 prod = math.prod  # multiplies whatever numbers it is given; numpy.prod would wrap at 2**63
@@ -22,24 +20,26 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def largest(*values: int) -> int:
-    """The maximum, in whatever reading the values are.
+def largest(a: int, b: int) -> int:
+    """The larger of two numbers, in whatever reading they are.
 
     >>> largest(3, 5)
     5
     """
-    chosen: int = _choose(max, "maximum", "Max", values)
-    return chosen
+    if isinstance(a, int) and isinstance(b, int):
+        return a if a > b else b
+    return _choose("maximum", "Max", a, b)
 
 
-def smallest(*values: int) -> int:
-    """The minimum, in whatever reading the values are.
+def smallest(a: int, b: int) -> int:
+    """The smaller of two numbers, in whatever reading they are.
 
     >>> smallest(3, 5)
     3
     """
-    chosen: int = _choose(min, "minimum", "Min", values)
-    return chosen
+    if isinstance(a, int) and isinstance(b, int):
+        return a if a < b else b
+    return _choose("minimum", "Min", a, b)
 
 
 def less(a: int, b: int) -> bool | None:
@@ -83,14 +83,11 @@ def _known(answer: Any) -> bool | None:
     return bool(answer.flat[0]) if answer.all() or not answer.any() else None
 
 
-def _choose(plain: Callable[..., Any], array: str, symbol: str, values: Iterable[Any]) -> Any:
-    values = tuple(values)
-    if all(isinstance(value, int) for value in values):
-        return plain(values)
+def _choose(array: str, symbol: str, *values: Any) -> Any:
     if any(hasattr(value, "free_symbols") for value in values):
         import sympy
 
         return getattr(sympy, symbol)(*values)
     import numpy
 
-    return reduce(getattr(numpy, array), values)
+    return getattr(numpy, array)(*values)

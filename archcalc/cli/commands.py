@@ -7,7 +7,6 @@ from typing import Any
 
 from archcalc.algebra.expression import evaluate
 from archcalc.algebra.units import grouped, parse_bytes, parse_count
-from archcalc.dialects.kinds import kind_page, kinds_page
 from archcalc.dialects.yaml import ZOO, load, zoo_names
 from archcalc.errors import ModelError, UsageError, nearest
 from archcalc.layers.layer import KINDS
@@ -54,6 +53,8 @@ def check(options: argparse.Namespace) -> int:
 
 def layers(options: argparse.Namespace) -> int:
     """Print the table of kinds, or all about one."""
+    from archcalc.dialects.kinds import kind_page, kinds_page
+
     if options.kind is None:
         print(kinds_page(_width()))
     elif options.kind in KINDS:

@@ -140,10 +140,7 @@ def _outputs(names: Sequence[str], inputs: Mapping[str, Shape], uses: Sequence[U
 
 def _row(use: Use, dtype: str, convention: Convention) -> Row:
     answers = use.answers
-    params = answers.params
-    buffers = answers.buffers
-    if use.shared:
-        params, buffers = _owned(use)
+    params, buffers = _owned(use) if use.shared else (answers.params, answers.buffers)
     return Row(
         use.name,
         use.kind,
@@ -152,7 +149,7 @@ def _row(use: Use, dtype: str, convention: Convention) -> Row:
         params,
         params if use.node.trainable else 0,
         buffers,
-        {name: weight.shape for name, weight in answers.weights.items()},
+        answers.shapes,
         answers.macs,
         answers.macs_exact,
         answers.ops,

@@ -15,8 +15,10 @@ from archcalc.model.graph import Graph, Node, check_arity
 class Answers(Struct, frozen=True):
     """What a layer says about inputs of some shapes; the same layer on the same shapes says the same."""
 
+    kind: str
     y: Shape
     weights: dict[str, Weight]
+    shapes: dict[str, Shape]  # of the weights
     params: int
     buffers: int
     macs: int
@@ -45,8 +47,10 @@ def answer(layer: Layer, xs: tuple[Shape, ...]) -> Answers:
     y = layer.out(*xs)
     weights = layer.weights(*xs)
     return Answers(
+        kind=kind_of(layer),
         y=y,
         weights=weights,
+        shapes={name: weight.shape for name, weight in weights.items()},
         params=sum(prod(w.shape) for w in weights.values() if w.role == "trainable"),
         buffers=sum(prod(w.shape) for w in weights.values() if w.role == "buffer"),
         macs=layer.macs(xs, y),
@@ -99,7 +103,7 @@ class _Walker:
         self.shapes[name] = answers.y
         kept = layer.moves_data and inputs
         self.dtypes[name] = dtype = self.dtypes[inputs[0]] if kept else None
-        kind = kind_of(node.layer if name == node.name else layer)
+        kind = answers.kind if layer is node.layer or name != node.name else kind_of(node.layer)
         use = Use(name, kind, layer, inputs, xs, answers, node, dtype)
         if shared_with is not None:
             use = self.tied(use, shared_with)
