@@ -169,7 +169,9 @@ def main() -> int:
     for name in zoo_names():
         wrong += promised(name) if name in done else [f"{name}: no network to compare with"]
     print(f"\n{lines} comparisons, {len(done)} networks, {len(skipped)} skipped, {len(wrong)} differences")
-    print("\n".join([f"\n- skipped: {text}" for text in skipped] + [f"- different: {text}" for text in wrong]))
+    remarks = [f"- skipped: {text}" for text in skipped] + [f"- different: {text}" for text in wrong]
+    if remarks:
+        print("\n" + "\n".join(remarks))
     return 1 if wrong else 0
 
 

@@ -103,8 +103,8 @@ LAYER_MISTAKES = {
     "- relu: {name: me, from: me}": (
         "from: must name an input or an earlier layer; got me\n  at layers[0] in model.yaml:4:3: known: image"
     ),
-    "- add": "Add: needs 2 or more inputs; got 1\n  at layers[0] in model.yaml:4:3: name them with from: [a, b]",
-    "- relu: {from: [image, image]}": 'Relu: needs 1 input; got 2\n  at layers[0] in model.yaml:4:3',
+    "- add": "Add: needs 2 or more inputs; got 1\n  at layers[0] \"add1\" in model.yaml:4:3: name them with from: [a, b]",
+    "- relu: {from: [image, image]}": 'Relu: needs 1 input; got 2\n  at layers[0] "relu1" in model.yaml:4:3',
     "- max_pool: 2\n- add: {from: [max_pool1, image]}": (
         "Add: inputs must agree in every axis, or have size 1 there; got 1×3×16×16 and 1×3×32×32\n"
         '  at layers[1] "add1" in model.yaml:5:3, input 1×3×16×16 and 1×3×32×32'
@@ -121,6 +121,10 @@ LAYER_MISTAKES = {
     ),
     "- residual: {body: [relu]}": (
         "residual: has no such field; got body\n  at layers[0] in model.yaml:4:3: known: layers, shortcut, name, from"
+    ),
+    "- relu: {branches: [[]]}": "Relu: has no such field; got branches\n  at layers[0] in model.yaml:4:20: known: name, from, trainable, shared_with",
+    "- residual: {layers: [relu], shared_with: image}": (
+        "residual: shared_with is for a single layer; got image\n  at layers[0] in model.yaml:4:3"
     ),
     "- concat: [relu, tanh]": (
         "concat: branches must be a list of lists of layers; got [relu, tanh]\n  at layers[0] in model.yaml:4:3"
@@ -189,6 +193,10 @@ FILE_MISTAKES = {
     ),
     b"archcalc: 1\ninputs: {x: [3]}\nlayers: [relu]\nblocks: {conv: {layers: [relu]}}\n": (
         "blocks: must not take the name of a kind; got conv\n  at model.yaml:4:16"
+    ),
+    b"archcalc: 1\ninputs: {x: [3]}\nlayers: [u: 3, relu]\nblocks: {u: {layrs: [relu]}}\n": (
+        "blocks: u needs layers:; got none\n  at model.yaml:4:13\n"
+        "blocks: u: has no such key; got layrs\n  at model.yaml:4:14: did you mean layers?\n2 problems"
     ),
     b"archcalc: 1\ninputs: {x: {shape: [3], dtype: int63}}\nlayers: [relu]\n": (
         "inputs: dtype must be one of float64, float32, float16, bfloat16, float8, int64, int32, int16, int8, uint8, bool, int4; "

@@ -242,3 +242,16 @@ def test_a_byte_order_mark_and_a_comment_are_no_trouble(tmp_path):
     path = tmp_path / "m.yaml"
     path.write_text("﻿# a comment\narchcalc: 1\ninputs: {x: [4]}\nlayers: [relu]\n", encoding="utf-8")
     assert load(str(path)).name == "m"
+
+
+def test_a_join_of_branches_keeps_its_made_name_inside_a_repeat():
+    spec = model("- repeat: {times: 2, layers: [{concat: [[relu], []]}]}\n")
+    assert names(spec) == ["concat1/branch1/relu1", "concat1", "concat2/branch1/relu1", "concat2"]
+
+
+def test_lists_are_welcome_in_python():
+    from archcalc import Model, layers
+
+    made = Model.chain("m", {"x": (3, 8, 9)}, [layers.Conv(filters=2, kernel=[3, 2], padding=[[1, 0], [0, 1]])])
+    assert made.report().output == (1, 2, 7, 9)
+    assert made.nodes[0].layer.padding == ((1, 0), (0, 1))

@@ -100,6 +100,7 @@ class _Spec:
         self.file = file
         self.problems: list[ModelError] = []
         self.broken_inputs: set[str] = set()  # known by name only: what reads them is not blamed for it
+        self.broken_blocks: set[str] = set()
         self.root = read(text, file, self.problems)
         if self.root.shape != "map":
             raise self.error(self.root, "spec", "must be a mapping with inputs and layers", shown(self.root.plain))
@@ -117,7 +118,7 @@ class _Spec:
         names = self.settings(settings)
         builder = Builder(self.inputs(names))
         scope = builder.top()
-        reader = LayerReader(builder, self.blocks(), names, self.file, self.problems)
+        reader = LayerReader(builder, self.blocks(), self.broken_blocks, names, self.file, self.problems)
         if "layers" in self.keys:
             reader.read(scope, self.keys["layers"])
         outputs = self.tried("layers", lambda value: self.last(value, builder, scope)) or ()
@@ -238,6 +239,7 @@ class _Spec:
                 blocks[name] = self.block(name, item)
             except ModelError as error:
                 self.problem(error, item)
+                self.broken_blocks.add(name)
         return blocks
 
     def block(self, name: str, value: Value) -> Block:

@@ -1,7 +1,7 @@
 """The layers of a spec: kinds with their fields, structures and blocks, expanded into named nodes."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -54,6 +54,10 @@ class Line(Struct, frozen=True, eq=False):
         return self.argument if self.argument is not None and self.argument.shape == "list" else None
 
 
+class Reported(ModelError):
+    """A mistake that stands among the problems already, met again."""
+
+
 class LayerReader:
     """Reads lines into a builder; a line that is wrong becomes a problem, and what reads it is not blamed for it."""
 
@@ -61,11 +65,13 @@ class LayerReader:
         self,
         builder: Builder,
         blocks: Mapping[str, Block],
+        broken: Collection[str],  # names of blocks that have mistakes of their own: what uses them is not blamed
         names: Mapping[str, Any],
         file: str,
         problems: list[ModelError],
     ) -> None:
-        self.builder, self.blocks, self.file, self.problems = builder, blocks, file, problems
+        self.builder, self.blocks, self.broken = builder, blocks, broken
+        self.file, self.problems = file, problems
         self.reported: set[str] = set()
         self.layers: dict[tuple[int, int], tuple[Line, Layer | None]] = {}  # by line and context: a repeat reads once
         self.contexts: dict[Any, Context] = {(): Context(names)}
@@ -92,7 +98,8 @@ class LayerReader:
             line, layer = self.layers[key]
             self.place(scope, line, layer, context)
         except ModelError as error:
-            self.problem(error, value, path)
+            if not isinstance(error, Reported):
+                self.problem(error, value, path)
             self.stand_in(scope, value)
 
     def parsed(self, value: Value, path: str, context: Context) -> tuple[Line, Layer | None]:
@@ -105,6 +112,8 @@ class LayerReader:
     def split(self, value: Value, path: str, context: Context) -> Line:
         """The head of a line, its common fields, and the rest."""
         head, argument = self.head(value)
+        if head in self.broken:
+            raise Reported(head, "has a mistake of its own")
         if head not in self.known:
             raise ModelError(
                 "layers", "must be a kind, a structure or a block", head, way_out=nearest(head, self.known)
@@ -112,7 +121,7 @@ class LayerReader:
         rest = dict(argument.items()) if argument is not None and argument.shape == "map" else {}
         common: dict[str, Any] = {}
         for field, (wanted, _) in COMMON.items():
-            if field in rest and not (field == "name" and rest[field].data is None):
+            if field in rest:
                 common[field] = take(rest.pop(field), wanted, {}, f"{titled(head)}: {field}")
         name, reads = common.get("name"), common.get("from")
         if name is not None and not NAME.fullmatch(name):
@@ -141,11 +150,12 @@ class LayerReader:
         return "branches" in line.rest or line.listed is not None
 
     def layer(self, line: Line, context: Context) -> Layer:
-        """The layer that a line of a kind describes; all its wrong fields are problems, the last one is raised."""
+        """The layer that a line of a kind describes; each of its wrong fields is a problem."""
         kind, known = line.head, fields_of(line.head)
         given = dict(line.rest)
-        given.pop("branches", None)
-        if line.argument is not None and line.argument.shape != "map":
+        if self.is_branches(line):
+            given.pop("branches", None)
+        elif line.argument is not None and line.argument.shape != "map":
             given = {self.main(kind): line.argument}
         wrong: list[tuple[ModelError, Value]] = []
         values = {}
@@ -165,7 +175,7 @@ class LayerReader:
         for mistake, value in wrong:
             self.problem(mistake, value, line.path)
         if wrong:
-            raise wrong[-1][0]
+            raise Reported(titled(kind), "has wrong fields")
         return make(kind, values)
 
     def main(self, kind: str) -> str:
@@ -183,6 +193,8 @@ class LayerReader:
                 shared_with=line.shared_with, place=place,
             )  # fmt: skip
             return
+        if line.shared_with is not None:
+            raise ModelError(line.head, "shared_with is for a single layer", line.shared_with)
         if line.trainable != context.trainable:
             context = self.frozen(context)
         if line.head in self.blocks:
@@ -211,8 +223,7 @@ class LayerReader:
         if listed.shape != "list" or not listed.data or any(way.shape != "list" for way in listed.data):
             raise ModelError(line.head, "branches must be a list of lists of layers", shown(listed.plain))
         ways = [self.way(way, f"{line.path}.branches[{n}]", context) for n, way in enumerate(listed.data)]
-        fields = Line(line.head, None, line.rest, None, None, True, None, line.value, line.path)
-        self.builder.branches(scope, line.name, sources, ways, self.layer(fields, context), place)
+        self.builder.branches(scope, line.name, sources, ways, self.layer(line, context), place)
 
     def repeat(self, scope: Scope, line: Line, sources: Sequence[str], context: Context) -> None:
         body, times = line.rest.get("layers"), line.rest.get("times")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from archcalc.algebra.num import less
 from archcalc.algebra.ops import Ops
@@ -31,6 +32,9 @@ class Layer(Struct, frozen=True):
     moves_data: ClassVar[bool] = False  # the output holds the input's values, in the input's dtype
 
     def __post_init__(self) -> None:
+        for field in self.__struct_fields__:
+            if isinstance(getattr(self, field), list):  # lists are welcome, and cannot be dictionary keys
+                force_setattr(self, field, _tuples(getattr(self, field)))
         for field, least in self.at_least.items():
             for value in _integers(getattr(self, field)):
                 if less(value, least):
@@ -167,6 +171,10 @@ def shown(x: Sequence[int]) -> str:
     '1×20×24×24'
     """
     return "×".join(map(str, x)) if len(x) else "scalar"
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def _integers(value: Any) -> list[Any]:

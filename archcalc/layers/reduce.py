@@ -31,6 +31,7 @@ class Reduce(Layer, frozen=True):
     keep_axes: Annotated[bool, Meta(description="keep the reduced axes, with size 1")] = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.function not in SUMMARIES:
             raise self.error("function must be one of the table", repr(self.function))
 

@@ -94,6 +94,7 @@ class Reshape(Moves, frozen=True):
     shape: Annotated[tuple[int, ...], Meta(description="sizes behind the batch, one of them may be -1")]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if any(less(size, 1) and size != -1 for size in self.shape) or self.shape.count(-1) > 1:
             raise self.error("sizes must be at least 1, one of them may be -1", f"{list(self.shape)}")
 

@@ -74,12 +74,10 @@ class Builder:
         around: Scope | None = scope
         known: list[str] = []
         while around is not None:
-            first, slash, rest = name.partition("/")
-            if not slash and name in around.local:
+            if name in around.local:
                 return around.local[name]
-            base = around.prefix + first + (slash + rest if slash else "")
-            if base in self.paths:
-                return self.paths[base]
+            if around.prefix + name in self.paths:
+                return self.paths[around.prefix + name]
             known += around.local
             around = around.outer
         rule = "must name an input or an earlier layer"
@@ -100,13 +98,17 @@ class Builder:
         """One use of a layer; `sources` are nodes, by default the line above."""
         inputs = tuple(sources) if sources is not None else self.sources(scope, None)
         path = self.name(scope, name, kind_of(layer))
-        check_arity(layer, len(inputs), str(place) if place else f'"{path}"')
-        if len(self.nodes) >= LIMIT:
-            raise ModelError("model", f"must have at most {LIMIT:,} layers", "more")
         owner = self.find(scope, shared_with) if shared_with is not None else None
-        self.nodes.append(Node(path, layer, inputs, trainable, owner, _named(place, path)))
+        self.put(Node(path, layer, inputs, trainable, owner, _named(place, path)))
         self.define(scope, path, path, name)
         return path
+
+    def put(self, node: Node) -> None:
+        """Append a node whose name is made."""
+        check_arity(node.layer, len(node.inputs), str(node.place) if node.place else f'"{node.name}"')
+        if len(self.nodes) >= LIMIT:
+            raise ModelError("model", f"must have at most {LIMIT:,} layers", "more")
+        self.nodes.append(node)
 
     def define(self, scope: Scope, path: str, output: str, name: str | None = None) -> None:
         """Make a layer or structure known: by its path, in its scope, and as the line above."""
@@ -167,9 +169,9 @@ class Builder:
             branch = self.inside(inner, f"branch{number}", sources)
             way(branch)
             ends.append(self.last(branch))
-        local = path.removeprefix(scope.prefix).removesuffix(scope.turn) if name is not None else None
-        made = path.removeprefix(scope.prefix)
-        return self.add(scope, join, name=local if local is not None else made, sources=ends, place=place)
+        self.put(Node(path, join, tuple(ends), place=_named(place, path)))
+        self.define(scope, path, path, name)
+        return path
 
     def block(
         self, scope: Scope, name: str, sources: Sequence[str], ports: Sequence[str], body: Callable[[Scope], None]

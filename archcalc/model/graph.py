@@ -17,7 +17,7 @@ class Place(Struct, frozen=True):
     column: int
 
     def __str__(self) -> str:
-        return f"{self.path} in {self.file}:{self.line}:{self.column}".lstrip().removeprefix("in ")
+        return f"{self.path} in {self.file}:{self.line}:{self.column}"
 
 
 class Input(Struct, frozen=True):
