@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+LONGEST = 200  # characters of a value that a message repeats
+MOST = 500  # names among which the closest one is looked for
+
 
 class ArchcalcError(ValueError):
     """What was expected, what was found, where, and what to do about it.
@@ -16,7 +19,8 @@ class ArchcalcError(ValueError):
         self.where, self.way_out = where, way_out
 
     def __str__(self) -> str:
-        text = f"{self.subject}: {self.rule}" + (f"; got {self.got}" if self.got else "")
+        got = self.got if len(self.got) <= LONGEST else f"{self.got[:LONGEST]}…"
+        text = f"{self.subject}: {self.rule}" + (f"; got {got}" if got else "")
         if self.where:
             return f"{text}\n  at {self.where}" + (f": {self.way_out}" if self.way_out else "")
         return text + (f"\n  {self.way_out}" if self.way_out else "")
@@ -66,8 +70,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """
     from difflib import get_close_matches  # loaded only when there is a mistake to explain
 
-    names = [str(name) for name in known]
-    close = get_close_matches(word, names, n=1, cutoff=0.6)
+    names = [str(name) for name in known][:MOST]
+    close = get_close_matches(word[:LONGEST], names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
     return f"known: {', '.join(names)}" if names and len(names) <= 12 else ""

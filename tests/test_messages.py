@@ -51,8 +51,11 @@ LAYER_MISTAKES = {
         "Conv: groups must divide the input channels; got groups=2, channels=3\n"
         '  at layers[0] "conv1" in model.yaml:4:3, input 1×3×32×32'
     ),
-    "- conv: {filters: 0, kernel: -1}": "Conv: filters must be at least 1; got 0\n  at layers[0] in model.yaml:4:3",
-    "- conv: {filters: 3, kernel: 3, stride: 0}": "Conv: stride must be at least 1; got 0\n  at layers[0] in model.yaml:4:3",
+    "- conv: {filters: 0, kernel: -1}": (
+        "Conv: filters must be at least 1; got 0\n  at layers[0] in model.yaml:4:19\n"
+        "Conv: kernel must be at least 1; got -1\n  at layers[0] in model.yaml:4:30\n2 problems"
+    ),
+    "- conv: {filters: 3, kernel: 3, stride: 0}": "Conv: stride must be at least 1; got 0\n  at layers[0] in model.yaml:4:41",
     "- conv: {filters: 3, kernel: [3, 3, 3]}": (
         "Conv: kernel must be one number, or one for each of 2 axes; got [3, 3, 3]\n"
         '  at layers[0] "conv1" in model.yaml:4:3, input 1×3×32×32'
@@ -117,7 +120,7 @@ LAYER_MISTAKES = {
     "- 17": "layers: a line is a kind, or a kind with its fields; got 17\n  at layers[0] in model.yaml:4:3",
     "- identity: 3": "Identity: takes no value; got one\n  at layers[0] in model.yaml:4:3: write `- identity`",
     "- repeat: {times: 1000000000, layers: [relu]}": (
-        "repeat: all repeats together must take at most 1,000,000 turns; got more\n  at layers[0] in model.yaml:4:3"
+        "repeat: times must lie between 0 and 1,000,000; got 1000000000\n  at layers[0] in model.yaml:4:3"
     ),
     "- residual: {body: [relu]}": (
         "residual: has no such field; got body\n  at layers[0] in model.yaml:4:3: known: layers, shortcut, name, from"
@@ -161,11 +164,11 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{name}: &{name} [{', '.join(['*' + before] * 10)}]\n" for before, name in zip("abcdef", "bcdefg", strict=True)
 )
 FILE_MISTAKES = {
-    b"": "YAML: a spec is one document; got an empty file\n  at model.yaml",
-    b"# nothing\n": "YAML: a spec is one document; got an empty file\n  at model.yaml",
+    b"": "YAML: a spec is one document; got an empty file\n  at model.yaml:1:1",
+    b"# nothing\n": "YAML: a spec is one document; got an empty file\n  at model.yaml:1:1",
     b"- relu\n": "spec: must be a mapping with inputs and layers; got [relu]\n  at model.yaml:1:1",
-    b"archcalc: 1\nname: \xff\n": "model: must be UTF-8 text; got byte 0xff at position 18\n  at model.yaml",
-    b"a: 1\n---\nb: 2\n": "YAML: a spec is one document; got 2 documents\n  at model.yaml",
+    b"archcalc: 1\nname: \xff\n": "model: must be UTF-8 text; got the byte 0xff\n  at model.yaml:2:7",
+    b"a: 1\n---\nb: 2\n": "YAML: a spec is one document; got 2 documents\n  at model.yaml:3:1",
     b"a: !!python/object/apply:os.system [ls]\n": (
         "YAML: tags are not allowed: a spec is plain data; got 'tag:yaml.org,2002:python/object/apply:os.system'\n"
         "  at model.yaml:1:4"
@@ -242,11 +245,11 @@ COMMAND_MISTAKES = {
     ("report", "model.yaml", "--input", "5"): (
         2, "--input: input image (3×32×32) takes 2 sizes, or 3 with the channels first; got 1: 5"
     ),
-    ("report", "model.yaml", "--input", "0x5"): (2, "--input: sizes must be at least 1 and at most 10**18; got 0"),
+    ("report", "model.yaml", "--input", "0x5"): (2, "--input: must be at least 1 and at most 10**18; got 0"),
     ("report", "model.yaml", "--input", "big=5x5"): (
         2, "--input: must name an input of the model; got 'big'\n  known: image"
     ),
-    ("report", "model.yaml", "--batch", "0"): (2, "batch: must be at least 1; got 0"),
+    ("report", "model.yaml", "--batch", "0"): (2, "batch: must be at least 1 and at most 10**18; got 0"),
     ("report", "model.yaml", "--depth", "0"): (2, "depth: must be at least 1; got 0"),
     ("report", "model.yaml", "--set", "w=3"): (2, "--set: this spec has no set: to override; got w"),
     ("report", "zoo:digits", "--set", "widht=3"): (
@@ -255,8 +258,8 @@ COMMAND_MISTAKES = {
     ("report", "zoo:digits", "--set", "width"): (2, "--set: must be NAME=VALUE; got 'width'\n  such as --set width=64"),
     ("report", "zoo:digits", "--set", "width=1.5"): (2, None),
     ("report", "zoo:digits", "--set", "width=0"): (
-        3, "Conv: filters must be at least 1; got 0\n  at layers[0] in zoo/digits.yaml:8:5\n"
-        "Conv: filters must be at least 1; got 0\n  at layers[2] in zoo/digits.yaml:10:5\n2 problems"
+        3, "Conv: filters must be at least 1; got 0\n  at layers[0] in zoo/digits.yaml:8:21\n"
+        "Conv: filters must be at least 1; got 0\n  at layers[2] in zoo/digits.yaml:10:34\n2 problems"
     ),
     ("report", "model.yaml", "--columns", "name,mac"): (
         2, "columns: must be columns of the report; got 'mac'\n  did you mean macs?"
@@ -272,7 +275,7 @@ COMMAND_MISTAKES = {
     ("report", "zoo:resnet51"): (3, "zoo: has no such model; got resnet51\n  did you mean resnet50?"),
     ("report", "."): (3, "model: must be a file; got the directory ."),
     ("layers", "con"): (2, "layers: no such kind; got con\n  did you mean conv?"),
-    ("zoo", "vgg61"): (3, "zoo: has no such model; got vgg61\n  did you mean vgg16?"),
+    ("zoo", "vgg61"): (2, "zoo: has no such model; got vgg61\n  did you mean vgg16?"),
     ("check", "model.yaml"): (
         2, "check: needs an expect: block in the model or a budget such as --max-params 10k; got neither"
     ),

@@ -6,6 +6,7 @@ A division must come out whole, or stand inside floor( ) or ceil( ).
 import ast
 import math
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -53,7 +54,8 @@ def evaluate(text: str, names: Mapping[str, Any]) -> int:
         if len(text) > LENGTH:
             raise _Refused(f"must have at most {LENGTH} characters", f"{len(text)}")
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
+            with warnings.catch_warnings(action="ignore"):  # of the parser, about "1or 2"
+                tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             cut = "in { } a comma ends the value: put it in quotes" if text.count("(") > text.count(")") else ""
             raise _Refused("must be an integer or an integer expression", repr(text), cut) from None
@@ -81,7 +83,8 @@ def _value(tree: ast.AST, names: Mapping[str, Any], depth: int) -> Fraction:
         case ast.Call(func=ast.Name(id=name), args=[_, *_] as args, keywords=[]) if name in FUNCTIONS:
             if name in ("ceil", "floor") and len(args) != 1:
                 raise _Refused(f"must give {name} one value", str(len(args)))
-            return Fraction(FUNCTIONS[name](*(_value(arg, names, depth - 1) for arg in args)))
+            values = [_value(arg, names, depth - 1) for arg in args]
+            return Fraction(FUNCTIONS[name](values if name in ("min", "max") else values[0]))
         case ast.Call():
             raise _Refused("may call only min, max, ceil and floor", ast.unparse(tree))
     raise _Refused("may hold only integers, names, + - * / // % ** and min max ceil floor", ast.unparse(tree))
@@ -100,7 +103,7 @@ def _named(name: str, names: Mapping[str, Any]) -> Fraction:
     if name not in names:
         raise _Refused("must use names that are known here", name, nearest(name, names))
     value = names[name]
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise _Refused("must compute with integers", f"{name} = {value!r}")
     return Fraction(value)
 

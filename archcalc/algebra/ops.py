@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Ops(Struct, frozen=True):
+class Ops(Struct, frozen=True, gc=False):
     """How often each elementary operation is done.
 
     >>> Ops(mul=3) + Ops(mul=1, add=2)

@@ -70,7 +70,10 @@ def _prefixed(n: int, base: int, prefixes: list[str]) -> str:
 
 
 def _parse(text: str, units: dict[str, int], form: str) -> int:
-    match = re.fullmatch(r"\s*([0-9][0-9_,]{0,30}(?:\.[0-9]{1,15})?)\s*([A-Za-z]*)\s*", text)
+    match = re.fullmatch(
+        r"\s*((?:[0-9]{1,3}(?:,[0-9]{3}){1,9}|[0-9]{1,9}(?:_[0-9]{1,9}){1,9}|[0-9]{1,30})(?:\.[0-9]{1,15})?)\s*([A-Za-z]*)\s*",
+        text,
+    )
     if not match or match[2] not in units:
         raise UsageError("units", f"must be {form}", repr(text))
     value = Fraction(match[1].replace("_", "").replace(",", "")) * units[match[2]]

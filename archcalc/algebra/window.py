@@ -5,7 +5,7 @@ from msgspec import Struct
 from archcalc.algebra.num import ceil_div, gcd, largest, smallest
 
 
-class Window(Struct, frozen=True):
+class Window(Struct, frozen=True, gc=False):
     """A kernel that moves over one axis, which is padded before and after.
 
     >>> Window(kernel=7, stride=2, before=3, after=3).size(224)
@@ -52,6 +52,9 @@ class Window(Struct, frozen=True):
         >>> Window(kernel=3, before=1, after=1).valid_taps(10, stops=10)
         28
         """
+        if isinstance(stops, int) and stops < self.kernel:  # taps and stops may change places: the fewer are visited
+            turned = Window(kernel=stops, stride=self.dilation, before=self.before, dilation=self.stride)
+            return turned.valid_taps(n, self.kernel)
         return sum(self._stops_inside(tap, n, 0, stops) for tap in range(self.kernel))
 
     def cells_reached(self, n: int, stops: int) -> int:
@@ -65,8 +68,8 @@ class Window(Struct, frozen=True):
         """
         common = gcd(self.stride, self.dilation)
         period, shift = self.stride // common, self.dilation // common
-        first = [0] * period + [largest(0, stops - shift)] * (self.kernel - period)
-        return sum(self._stops_inside(tap, n, first[tap], stops) for tap in range(self.kernel))
+        late = largest(0, stops - shift)
+        return sum(self._stops_inside(tap, n, 0 if tap < period else late, stops) for tap in range(self.kernel))
 
     def _stops_inside(self, tap: int, n: int, start: int, end: int) -> int:
         """How many stops o with start ≤ o < end put this tap on a cell 0 … n − 1."""

@@ -5,9 +5,10 @@ import os
 import sys
 from typing import Any
 
-from archcalc.algebra.expression import evaluate
 from archcalc.algebra.units import grouped, parse_bytes, parse_count
+from archcalc.dialects.fields import take
 from archcalc.dialects.yaml import ZOO, load, zoo_names
+from archcalc.dialects.yaml_text import read
 from archcalc.errors import ModelError, UsageError, nearest
 from archcalc.layers.layer import KINDS
 from archcalc.model.model import Model
@@ -16,14 +17,18 @@ from archcalc.questions.check import BUDGETS, budgets, expectations
 from archcalc.views import report as views
 from archcalc.views.table import Table
 
+OWN_SIZE = {"input": None, "batch": 1, "dtype": "float32", "convention": "archcalc"}
+
 
 def report(options: argparse.Namespace) -> int:
     """Print the report of a model in the chosen style and format."""
     model = _model(options)
     counted = model.report(depth=options.depth, **_size(options))
+    if options.output and os.path.realpath(options.output) == os.path.realpath(options.model):
+        raise UsageError("-o", "must not be the model itself", options.output)
     _write(_formatted(options, model, counted), options.output)
     if options.strict and counted.status != "complete":
-        print("archcalc: report: under --strict everything must be counted; got a partial total", file=sys.stderr)
+        _say("report: under --strict everything must be counted; got a partial total")
         return 6
     return 0
 
@@ -35,18 +40,19 @@ def check(options: argparse.Namespace) -> int:
         text = getattr(options, f"max_{name}")
         if text is not None:
             limits[name] = parse_bytes(text) if name.endswith("_bytes") else parse_count(text)
-    model = _model(options)
-    if not model.expect and not limits:
-        raise UsageError("check", "needs an expect: block in the model or a budget such as --max-params 10k", "neither")
+    model, size = _model(options), _size(options)
     found = expectations(model) if not options.set else []
-    found += budgets(model, limits, **_size(options))
+    found += budgets(model, limits, **size)
+    if not found:
+        raise UsageError("check", "needs an expect: block in the model or a budget such as --max-params 10k", "neither")
+    if model.expect and options.set:
+        _say("check: expect: is for the spec's own settings; with --set only budgets are compared")
+    elif model.expect and size != OWN_SIZE:
+        _say(
+            "check: expect: is compared at the sizes it names, batch 1, float32, convention archcalc; budgets as asked"
+        )
     failed = [finding for finding in found if not finding.holds]
     print("\n".join(map(str, failed or found)))
-    if options.set and model.expect:
-        print(
-            "archcalc: check: expect: holds for the spec's own settings; with --set only budgets are compared",
-            file=sys.stderr,
-        )
     print(f"{len(found) - len(failed)} of {len(found)} hold")
     return 4 if failed else 0
 
@@ -71,7 +77,7 @@ def zoo(options: argparse.Namespace) -> int:
     if options.name is not None:
         if options.name not in zoo_names():
             way_out = nearest(options.name, zoo_names()) or "see: archcalc zoo"
-            raise ModelError("zoo", "has no such model", options.name, way_out=way_out)
+            raise UsageError("zoo", "has no such model", options.name, way_out=way_out)
         with open(os.path.join(ZOO, f"{options.name}.yaml"), encoding="utf-8") as file:
             print(file.read().rstrip())
         return 0
@@ -93,8 +99,17 @@ def schema(_: argparse.Namespace) -> int:
     return 0
 
 
+def _say(text: str) -> None:
+    print(f"archcalc: {text}", file=sys.stderr)
+
+
 def _model(options: argparse.Namespace) -> Model:
-    return load(options.model, dict(map(_setting, options.set)))
+    settings: dict[str, Any] = {}
+    for name, value in map(_setting, options.set):
+        if name in settings:
+            raise UsageError("--set", "must be given once for each name", name)
+        settings[name] = value
+    return load(options.model, settings)
 
 
 def _size(options: argparse.Namespace) -> dict[str, Any]:
@@ -106,12 +121,10 @@ def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name or not value:
         raise UsageError("--set", "must be NAME=VALUE", repr(text), way_out="such as --set width=64")
-    if value in ("true", "false"):
-        return name, value == "true"
     try:
-        return name, evaluate(value, {})
+        return name, take(read(value, "--set", []), int | bool, {}, f"--set: {name}")
     except ModelError as error:
-        raise UsageError("--set", f"the value of {name}: {error.rule}", error.got) from None
+        raise UsageError("--set", error.rule, error.got) from None
 
 
 def _formatted(options: argparse.Namespace, model: Model, counted: Any) -> str:
@@ -144,17 +157,19 @@ def _json(data: Any) -> str:
 
 
 def _write(text: str, path: str | None) -> None:
-    """Print, or write a file whole: first beside it, then in its place."""
-    if path is None:
+    """Print, or write a file whole: first beside it, then in its place; what is no file is written straight into."""
+    if path is None or path == "-":
         print(text)
         return
-    beside = f"{path}.{os.getpid()}.part"
+    target = os.path.realpath(path)
+    beside = target if os.path.exists(target) and not os.path.isfile(target) else f"{target}.{os.getpid()}.part"
     try:
         with open(beside, "w", encoding="utf-8") as file:
             file.write(text + "\n")
-        os.replace(beside, path)
+        if beside != target:
+            os.replace(beside, target)
     except (OSError, ValueError) as error:
-        if os.path.exists(beside):
+        if beside != target and os.path.exists(beside):
             os.unlink(beside)
         raise UsageError(
             "-o", "must be a file that can be written", f"{path}: {getattr(error, 'strerror', None) or error}"
@@ -164,7 +179,7 @@ def _write(text: str, path: str | None) -> None:
 def _width() -> int:
     """Characters of a line: what COLUMNS says, else the terminal, else 80."""
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
+    if columns.isdecimal() and len(columns) <= 6 and int(columns) > 0:
         return int(columns)
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or 80

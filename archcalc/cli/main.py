@@ -1,7 +1,9 @@
 """The command `archcalc`: its options, and which exit code a mistake ends with."""
 
 import argparse
+import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -22,21 +24,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(arguments)
         code: int = options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except ArchcalcError as error:
         print(f"archcalc: {error}", file=sys.stderr)
         return USAGE if isinstance(error, UsageError) else MODEL if isinstance(error, ModelError) else UNEXPECTED
     except BrokenPipeError:  # the reader has seen enough; what is left goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return DONE
+    except OSError as error:
+        _discard_output()
+        print(f"archcalc: standard output: must be writable; got {error.strerror}", file=sys.stderr)
+        return UNEXPECTED
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
 def run() -> NoReturn:
     """The entry point of the installed command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show × shows ?
     sys.exit(main())
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch("-?[0-9]{1,20}", text):
+        raise argparse.ArgumentTypeError(f"must be a whole number; got {text!r}")
+    return int(text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "archcalc report zoo:resnet50 --depth 1 --json",
     ))  # fmt: skip
     _model_options(report)
-    report.add_argument("--depth", type=int, metavar="D", help="fold blocks below this depth into one row")
+    report.add_argument("--depth", type=_whole, metavar="D", help="fold blocks below this depth into one row")
     report.add_argument("--columns", metavar="A,B,…", help="columns to show, such as name,output,macs_exact")
     report.add_argument("--style", choices=["archcalc", "keras", "torchinfo"], default="archcalc", help="whose layout")
     report.add_argument("--layout", choices=["channels_first", "channels_last"], default="channels_first",
@@ -103,7 +123,7 @@ def _model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="a YAML file, - for standard input, or zoo:NAME")
     size = "1024x1024, or 3x1024x1024, or name=SIZE for several inputs; default: the spec's"
     command.add_argument("--input", metavar="SIZE", action="append", help=size)
-    command.add_argument("--batch", type=int, default=1, metavar="N", help="images at once (default 1)")
+    command.add_argument("--batch", type=_whole, default=1, metavar="N", help="images at once (default 1)")
     command.add_argument("--dtype", choices=MODEL_DTYPES, default="float32", help="what the network computes in")
     command.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="replace a hyperparameter")
     command.add_argument("--convention", choices=list(CONVENTIONS), default="archcalc", help="what counts as a FLOP")

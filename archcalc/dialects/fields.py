@@ -1,5 +1,6 @@
 """Fields of kinds as a spec gives them: what each takes, in types and in words, and how a written value becomes one."""
 
+import math
 import types
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -77,8 +78,9 @@ def take_any(value: Value, names: Mapping[str, Any], what: str) -> Any:
     wanted: Any = int | float | bool | tuple[int | tuple[int, int], ...]
     if isinstance(value.data, str) and value.data not in names and value.data in words():
         return value.data
-    resolved = resolve(value, wanted, names)
-    return resolved if isinstance(resolved, str) and resolved in words() else take(value, wanted, names, what)
+    if isinstance(value.data, str) and names.get(value.data) in words():
+        return names[value.data]
+    return take(value, wanted, names, what)
 
 
 @cache
@@ -101,6 +103,8 @@ def resolve(value: Value, wanted: Any, names: Mapping[str, Any]) -> Any:
         return evaluate(data, names) if computes else data
     if isinstance(data, float) and data.is_integer() and parts.takes(int) and not parts.takes(float):
         data = int(data)
+    if isinstance(data, float) and not math.isfinite(data):
+        raise ModelError("expression", "must be a finite number", value.text)
     if isinstance(data, int) and abs(data) > LIMIT:
         raise ModelError("expression", f"must stay below {BOUND}", "more")
     return data

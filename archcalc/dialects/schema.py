@@ -6,7 +6,7 @@ import msgspec
 
 from archcalc.algebra.dtype import BITS
 from archcalc.dialects.fields import COMMON, Field, fields_of
-from archcalc.dialects.yaml import KEYS, QUANTITIES, ROW_QUANTITIES
+from archcalc.dialects.yaml_spec import KEYS, QUANTITIES, ROW_QUANTITIES
 from archcalc.layers.layer import KINDS
 
 NAME = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$"}

@@ -9,12 +9,13 @@ from msgspec import Struct
 from archcalc.dialects.fields import COMMON, fields_of, make, shown, take, take_any
 from archcalc.dialects.yaml_text import Value
 from archcalc.errors import ModelError, nearest
-from archcalc.layers.layer import KINDS, Layer, titled
-from archcalc.model.build import Builder, Scope
+from archcalc.layers.layer import KINDS, Layer, broken_rule, titled
+from archcalc.model.build import LIMIT, Builder, Scope, TooLong
 from archcalc.model.graph import Place
 
 STRUCTURES = ("residual", "repeat")
-BLOCK_DEPTH = 30  # blocks inside blocks
+DEPTH = 60  # structures and blocks inside each other
+PROBLEMS = 100  # after so many, the rest of the file is not read
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 
 
@@ -73,6 +74,7 @@ class LayerReader:
         self.builder, self.blocks, self.broken = builder, blocks, broken
         self.file, self.problems = file, problems
         self.reported: set[str] = set()
+        self.depth = 0
         self.layers: dict[tuple[int, int], tuple[Line, Layer | None]] = {}  # by line and context: a repeat reads once
         self.contexts: dict[Any, Context] = {(): Context(names)}
         self.known = [*KINDS, *STRUCTURES, *blocks]
@@ -86,17 +88,26 @@ class LayerReader:
         if value.shape != "list":
             self.problem(ModelError("layers", "must be a list", shown(value.plain)), value, path)
             return
+        if self.depth >= DEPTH:
+            raise ModelError("layers", f"structures and blocks must nest at most {DEPTH} levels", "more")
         scope.reserved |= _names_given(value)
+        self.depth += 1
         for number, item in enumerate(value.data):
-            self.line(scope, item, f"{path}[{number}]", context)
+            if len(self.problems) < PROBLEMS:
+                self.line(scope, item, f"{path}[{number}]", context)
+        self.depth -= 1
 
     def line(self, scope: Scope, value: Value, path: str, context: Context) -> None:
         key = (id(value), id(context))
         try:
+            self.builder.count_line()
             if key not in self.layers:
                 self.layers[key] = self.parsed(value, path, context)
             line, layer = self.layers[key]
             self.place(scope, line, layer, context)
+        except TooLong as error:
+            error.where = error.where or self.where(value, path)
+            raise
         except ModelError as error:
             if not isinstance(error, Reported):
                 self.problem(error, value, path)
@@ -122,11 +133,13 @@ class LayerReader:
         common: dict[str, Any] = {}
         for field, (wanted, _) in COMMON.items():
             if field in rest:
-                common[field] = take(rest.pop(field), wanted, {}, f"{titled(head)}: {field}")
+                common[field] = self.taken(rest.pop(field), wanted, {}, f"{titled(head)}: {field}", path)
         name, reads = common.get("name"), common.get("from")
         if name is not None and not NAME.fullmatch(name):
             raise ModelError(titled(head), "a name must be letters, digits, _ . -, a letter first", repr(name))
         reads = (reads,) if isinstance(reads, str) else reads
+        if reads == ():
+            raise ModelError(titled(head), "from must name at least one layer", "[]")
         trainable = context.trainable and common.get("trainable", True)
         return Line(head, argument, rest, name, reads, trainable, common.get("shared_with"), value, path)
 
@@ -161,11 +174,7 @@ class LayerReader:
         values = {}
         for field, value in given.items():
             try:
-                if field not in known:
-                    raise ModelError(
-                        titled(kind), "has no such field", field, way_out=nearest(field, [*known, *COMMON])
-                    )
-                values[field] = take(value, known[field].type, context.names, f"{titled(kind)}: {field}")
+                values[field] = self.field(kind, field, value, context.names)
             except ModelError as error:
                 wrong.append((error, value))
         for missing in known.values():
@@ -177,6 +186,17 @@ class LayerReader:
         if wrong:
             raise Reported(titled(kind), "has wrong fields")
         return make(kind, values)
+
+    def field(self, kind: str, field: str, value: Value, names: Mapping[str, Any]) -> Any:
+        """The value of one field of a kind."""
+        known = fields_of(kind)
+        if field not in known:
+            raise ModelError(titled(kind), "has no such field", field, way_out=nearest(field, [*known, *COMMON]))
+        taken = take(value, known[field].type, names, f"{titled(kind)}: {field}")
+        rule = broken_rule(KINDS[kind].cls, field, taken)
+        if rule:
+            raise ModelError(titled(kind), rule, shown(taken))
+        return taken
 
     def main(self, kind: str) -> str:
         if not KINDS[kind].main:
@@ -195,6 +215,8 @@ class LayerReader:
             return
         if line.shared_with is not None:
             raise ModelError(line.head, "shared_with is for a single layer", line.shared_with)
+        if len(sources) != 1 and line.head not in self.blocks:
+            raise ModelError(line.head, "its lines start from one layer", ", ".join(line.reads or sources))
         if line.trainable != context.trainable:
             context = self.frozen(context)
         if line.head in self.blocks:
@@ -230,9 +252,9 @@ class LayerReader:
         self.no_more(line, ("layers", "times"))
         if body is None or times is None:
             raise ModelError("repeat", "needs times and layers", ", ".join(line.rest) or "neither")
-        count = take(times, int, context.names, "repeat: times")
-        if count < 0:
-            raise ModelError("repeat", "times must be at least 0", str(count))
+        count = self.taken(times, int, context.names, "repeat: times", line.path)
+        if not 0 <= count <= LIMIT:
+            raise ModelError("repeat", f"times must lie between 0 and {LIMIT:,}", str(count))
         scope.above = sources[0]
         self.builder.repeat(
             scope, line.name, count, lambda inner, _: self.lines(inner, body, f"{line.path}.layers", context)
@@ -240,7 +262,7 @@ class LayerReader:
 
     def use_block(self, scope: Scope, line: Line, sources: Sequence[str], context: Context) -> None:
         block = self.blocks[line.head]
-        if block.name in context.blocks or len(context.blocks) >= BLOCK_DEPTH:
+        if block.name in context.blocks:
             raise ModelError("blocks", "must not use themselves", " → ".join([*context.blocks, block.name]))
         if len(sources) != len(block.ports):
             wanted = f"needs {len(block.ports)} inputs ({', '.join(block.ports)})"
@@ -270,8 +292,21 @@ class LayerReader:
             if name not in given and default.data is None:
                 raise ModelError(block.name, f"needs the argument {name}", "none")
             names = context.names if name in given else {**context.names, **values}
-            values[name] = take_any(given.get(name, default), names, f"{block.name}: {name}")
+            value = given.get(name, default)
+            try:
+                values[name] = take_any(value, names, f"{block.name}: {name}")
+            except ModelError as error:
+                error.where = self.where(value, line.path)
+                raise
         return values
+
+    def taken(self, value: Value, wanted: Any, names: Mapping[str, Any], what: str, path: str) -> Any:
+        """A value of some type; a mistake is placed at the value, not at its line."""
+        try:
+            return take(value, wanted, names, what)
+        except ModelError as error:
+            error.where = self.where(value, path)
+            raise
 
     def frozen(self, context: Context) -> Context:
         """The same context for frozen weights; kept, since lines are known by their context's identity."""
@@ -282,7 +317,8 @@ class LayerReader:
 
     def inside(self, block: Block, values: Mapping[str, Any], context: Context) -> Context:
         """The context of a block's lines; one for all uses with the same arguments, so that they are read once."""
-        key = (block.name, tuple(values.items()), context.blocks, context.trainable)
+        given = tuple((name, type(value), value) for name, value in values.items())  # true is not 1
+        key = (block.name, given, context.blocks, context.trainable)
         if key not in self.contexts:
             names = {**self.contexts[()].names, **values}
             self.contexts[key] = Context(names, (*context.blocks, block.name), context.trainable)

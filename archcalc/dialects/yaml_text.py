@@ -34,14 +34,15 @@ WORDS = {"": None, "~": None} | {
 }
 
 
-class Value(Struct, frozen=True, eq=False):
+class Value(Struct, frozen=True, eq=False, gc=False):
     """A scalar, list or mapping; `data` is a str, int, float, bool or None, a list of values, or of pairs of values."""
 
     data: Any
     line: int
     column: int
     shape: str = "scalar"  # or "list", "map"
-    size: int = 1  # values in it, itself included
+    size: int = 1  # values in it, itself included; long text counts as several
+    depth: int = 0  # levels of collections in it
     text: str = ""  # of a scalar, as written
 
     @property
@@ -70,8 +71,11 @@ def read(text: str, file: str, problems: list[ModelError]) -> Value:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         raise ModelError("YAML", "the text must be well-formed", error.problem or "", where=where) from None
-    except yaml.YAMLError as error:
-        raise ModelError("YAML", "the text must be well-formed", " ".join(str(error).split()), where=file) from None
+    except (yaml.YAMLError, UnicodeEncodeError) as error:  # a character that no YAML text may hold
+        before = text[: getattr(error, "position", None) or getattr(error, "start", 0)]
+        where = f"{file}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+        character = repr(text[len(before) : len(before) + 1])
+        raise ModelError("YAML", "the text must hold printable characters only", character, where=where) from None
 
 
 class _Composer:
@@ -87,7 +91,7 @@ class _Composer:
         open_items: list[tuple[Any, list[Value]]] = []
         for event in events:
             if isinstance(event, yaml.AliasEvent):
-                value = self.alias(event)
+                value = self.alias(event, len(open_items))
             elif isinstance(event, yaml.ScalarEvent):
                 value = self.anchored(event, self.scalar(event))
             elif isinstance(event, yaml.CollectionStartEvent):
@@ -101,8 +105,9 @@ class _Composer:
                 continue
             (open_items[-1][1] if open_items else documents).append(value)
         if len(documents) != 1:
-            found = "an empty file" if not documents else f"{len(documents)} documents"
-            raise ModelError("YAML", "a spec is one document", found, where=self.file)
+            found = f"{len(documents)} documents" if documents else "an empty file"
+            place = f":{documents[1].line}:{documents[1].column}" if documents else ":1:1"
+            raise ModelError("YAML", "a spec is one document", found, where=self.file + place)
         return documents[0]
 
     def open(self, event: Any, depth: int) -> None:
@@ -115,8 +120,9 @@ class _Composer:
     def collection(self, start: Any, members: list[Value]) -> Value:
         place = start.start_mark.line + 1, start.start_mark.column + 1
         size = 1 + sum(member.size for member in members)
+        depth = 1 + max((member.depth for member in members), default=0)
         if isinstance(start, yaml.SequenceStartEvent):
-            return Value(members, *place, "list", size)
+            return Value(members, *place, "list", size, depth)
         pairs = list(zip(members[::2], members[1::2], strict=True))
         seen: dict[Any, tuple[Value, Value]] = {}
         for key, value in pairs:
@@ -127,13 +133,14 @@ class _Composer:
                 self.problems.append(self.error_at(key, "a key must stand once in its mapping", got))
             else:
                 seen[key.data] = (key, value)
-        return Value(list(seen.values()), *place, "map", size)
+        return Value(list(seen.values()), *place, "map", size, depth)
 
     def scalar(self, event: Any) -> Value:
         self.untagged(event)
         data = event.value if event.style else self.plain(event)
-        self.count(event, 1)
-        return Value(data, event.start_mark.line + 1, event.start_mark.column + 1, text=event.value)
+        size = 1 + len(event.value) // 100
+        self.count(event, size)
+        return Value(data, event.start_mark.line + 1, event.start_mark.column + 1, size=size, text=event.value)
 
     def plain(self, event: Any) -> Any:
         text = event.value
@@ -148,12 +155,14 @@ class _Composer:
                 return number(text)
         return text
 
-    def alias(self, event: Any) -> Value:
+    def alias(self, event: Any, depth: int) -> Value:
         value = self.anchors.get(event.anchor)
         if value is None:
             kind = "inside itself" if event.anchor in self.anchors else "no such anchor"
             raise self.error(event, "an alias must name an anchor that stands before it", f"*{event.anchor}, {kind}")
         self.count(event, value.size)
+        if depth + value.depth > DEPTH:
+            raise self.error(event, f"must nest at most {DEPTH} levels, aliases written out", "more")
         return value
 
     def anchored(self, event: Any, value: Value) -> Value:

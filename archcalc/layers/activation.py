@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from archcalc.algebra.num import divides, prod
 from archcalc.algebra.ops import Ops
-from archcalc.layers.layer import Layer, Shape, Weight, positions_of, register
+from archcalc.layers.layer import Layer, Shape, Weight, positions_of, register, shown
 
 
 class Row(Struct, frozen=True):
@@ -108,6 +108,8 @@ class PReLU(Layer, frozen=True):
     per_channel: Annotated[bool, Meta(description="one slope per channel instead of one for all")] = False
 
     def out(self, *xs: Shape) -> Shape:
+        if self.per_channel and len(xs[0]) < 2:
+            raise self.error("the input must have channels", shown(xs[0]))
         return xs[0]
 
     def weights(self, *xs: Shape) -> dict[str, Weight]:

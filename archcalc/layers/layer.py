@@ -14,6 +14,10 @@ from archcalc.errors import LayerError
 Shape = tuple[int, ...]  # (batch, channels, *axes), or (batch, *leading axes, features)
 
 
+LARGEST_KERNEL = 10**6  # counting taps takes a step for each
+PADDING_RULES = ("valid", "same", "causal")
+
+
 class Weight(Struct, frozen=True):
     """A named tensor that a layer owns."""
 
@@ -35,10 +39,10 @@ class Layer(Struct, frozen=True):
         for field in self.__struct_fields__:
             if isinstance(getattr(self, field), list):  # lists are welcome, and cannot be dictionary keys
                 force_setattr(self, field, _tuples(getattr(self, field)))
-        for field, least in self.at_least.items():
-            for value in _integers(getattr(self, field)):
-                if less(value, least):
-                    raise self.error(f"{field} must be at least {least}", repr(getattr(self, field)))
+        for field in self.at_least:
+            rule = broken_rule(type(self), field, getattr(self, field))
+            if rule:
+                raise self.error(rule, repr(getattr(self, field)))
 
     @property
     def kind(self) -> str:
@@ -145,7 +149,9 @@ def titled(kind: str) -> str:
 
 def positions_of(layer: Layer, x: Shape, axes: int | tuple[int, ...]) -> tuple[int, ...]:
     """Which positions of a shape the given axes are; negative ones count from the end, the batch is no choice."""
-    positions = []
+    positions: list[int] = []
+    if len(x) < 2 or axes == ():
+        raise layer.error("needs an axis beside the batch", f"{shown(x)} and {axes}")
     for axis in axes if isinstance(axes, tuple) else (axes,):
         position = axis + len(x) if axis < 0 else axis
         if not 0 < position < len(x):
@@ -173,11 +179,25 @@ def shown(x: Sequence[int]) -> str:
     return "×".join(map(str, x)) if len(x) else "scalar"
 
 
+def broken_rule(cls: type[Layer], field: str, value: Any) -> str:
+    """The rule about a field's numbers that a value breaks; empty if none."""
+    if field not in cls.at_least:
+        return ""
+    for number in _numbers(value):
+        if isinstance(number, float | str | bool):
+            return f"{field} must be whole numbers"
+        if less(number, cls.at_least[field]):
+            return f"{field} must be at least {cls.at_least[field]}"
+        if field == "kernel" and less(LARGEST_KERNEL, number):
+            return f"{field} must be at most {LARGEST_KERNEL:,}"
+    return ""
+
+
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-def _integers(value: Any) -> list[Any]:
+def _numbers(value: Any) -> list[Any]:
     if isinstance(value, tuple):
-        return [number for item in value for number in _integers(item)]
-    return [] if value is None or isinstance(value, str) else [value]
+        return [number for item in value for number in _numbers(item)]
+    return [] if value is None or value in PADDING_RULES else [value]

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from archcalc.algebra.num import ceil_div, less, prod
+from archcalc.algebra.num import ceil_div, gcd, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
 from archcalc.layers.layer import Layer, Shape, image, register
@@ -183,7 +183,9 @@ def covered(n: int, size: int) -> int:
     >>> covered(14, 7), covered(10, 7)
     (14, 16)
     """
-    return sum(ceil_div((i + 1) * n, size) - i * n // size for i in range(size))
+    if isinstance(n, int) and isinstance(size, int):
+        return n + size - gcd(n, size)
+    return sum(ceil_div((i + 1) * n, size) - i * n // size for i in range(size))  # there is no gcd of a symbol
 
 
 @register("adaptive_avg_pool", example="adaptive_avg_pool: 6", on=[(1, 256, 13, 13)])

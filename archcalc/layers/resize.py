@@ -40,6 +40,8 @@ class Resize(Layer, frozen=True):
         super().__post_init__()
         if self.scale is not None and self.size is not None:
             raise self.error("give scale or size, not both", f"scale={self.scale}, size={self.size}")
+        if self.mode not in TAPS:
+            raise self.error(f"mode must be one of {', '.join(TAPS)}", repr(self.mode))
         if self.align_corners and self.mode == "nearest":
             raise self.error("align_corners needs an interpolation", "mode=nearest")
 

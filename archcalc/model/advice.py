@@ -6,7 +6,7 @@ from functools import cache
 from archcalc.errors import LayerError, ModelError, WindowError
 from archcalc.layers.layer import Shape
 from archcalc.model.graph import Graph
-from archcalc.model.walk import walk
+from archcalc.model.walk import outline, walk
 
 NEAR = 64  # cells by which the next size is looked for one by one; beyond, by doubling and halving
 LARGEST = 2**16  # no advice beyond this size
@@ -55,7 +55,7 @@ def _least(fits: Callable[[int], bool], low: int) -> int | None:
 
 def _accepts(graph: Graph, name: str, shape: Shape) -> bool:
     try:
-        walk(graph, {name: shape})
+        walk(graph, {name: shape}, ask=outline)
     except ModelError:
         return False
     return True

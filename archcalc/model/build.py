@@ -10,7 +10,11 @@ from archcalc.layers.join import Combine
 from archcalc.layers.layer import Layer, kind_of
 from archcalc.model.graph import Input, Node, Place, check_arity
 
-LIMIT = 1_000_000  # layers of one model, and turns of its repeats
+LIMIT = 1_000_000  # lines of one model, its repeats and blocks written out
+
+
+class TooLong(ModelError):
+    """The model stands for more lines than are allowed: reading it stops at once."""
 
 
 class Scope:
@@ -33,7 +37,7 @@ class Builder:
         self.inputs = dict(inputs)
         self.nodes: list[Node] = []
         self.paths: dict[str, str] = {name: name for name in inputs}  # path of a node or structure -> its output's node
-        self.turns = 0
+        self.lines = 0
 
     def top(self) -> Scope:
         """The outermost scope; with one input, the first layer reads it."""
@@ -106,8 +110,6 @@ class Builder:
     def put(self, node: Node) -> None:
         """Append a node whose name is made."""
         check_arity(node.layer, len(node.inputs), str(node.place) if node.place else f'"{node.name}"')
-        if len(self.nodes) >= LIMIT:
-            raise ModelError("model", f"must have at most {LIMIT:,} layers", "more")
         self.nodes.append(node)
 
     def define(self, scope: Scope, path: str, output: str, name: str | None = None) -> None:
@@ -124,11 +126,11 @@ class Builder:
             raise ModelError("model", "needs at least one layer", "none")
         return scope.above
 
-    def count_turn(self) -> None:
-        """Keep nested repeats finite."""
-        self.turns += 1
-        if self.turns > LIMIT:
-            raise ModelError("repeat", f"all repeats together must take at most {LIMIT:,} turns", "more")
+    def count_line(self) -> None:
+        """Keep what repeats and blocks stand for finite."""
+        self.lines += 1
+        if self.lines > LIMIT:
+            raise TooLong("model", f"must have at most {LIMIT:,} lines, repeats and blocks written out", "more")
 
     def residual(
         self,
@@ -183,15 +185,16 @@ class Builder:
 
     def repeat(self, scope: Scope, name: str | None, times: int, body: Callable[[Scope, int], None]) -> None:
         """The same lines several times, each turn reading the one before. A name makes a level; else names go on."""
-        inner = scope if name is None else self.inside(scope, name + scope.turn, (self.last(scope),))
+        path = self.name(scope, name, "repeat") if name is not None else ""
+        inner = self.inside(scope, path.removeprefix(scope.prefix), (self.last(scope),)) if path else scope
         turn = inner.turn
         for number in range(1, times + 1):
-            self.count_turn()
+            self.count_line()
             inner.turn = f"{turn}_{number}" if turn else str(number)
             body(inner, number)
         inner.turn = turn
-        if name is not None:
-            self.define(scope, scope.prefix + name + scope.turn, self.last(inner), name)
+        if path:
+            self.define(scope, path, self.last(inner), name)
 
 
 def _named(place: Place | None, path: str) -> Place | None:

@@ -4,11 +4,15 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from archcalc.algebra.dtype import BITS
+from archcalc.algebra.num import less
 from archcalc.errors import ModelError, nearest
 from archcalc.layers.layer import Layer, Shape
 
+AXES = 16  # of one tensor
 
-class Place(Struct, frozen=True):
+
+class Place(Struct, frozen=True, gc=False):
     """Where in a file something was written; line and column count from 1."""
 
     path: str
@@ -27,8 +31,14 @@ class Input(Struct, frozen=True):
     dtype: str | None = None  # int64 for indices; None: whatever the model computes in
     channels_last: bool = False  # the spec wrote the shape in the other order
 
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.shape) < AXES or any(less(size, 1) for size in self.shape):
+            raise ModelError("inputs", f"an input must have 1 to {AXES - 1} sizes of at least 1", f"{list(self.shape)}")
+        if self.dtype is not None and self.dtype not in BITS:
+            raise ModelError("inputs", f"dtype must be one of {', '.join(BITS)}", f"{self.dtype}")
 
-class Node(Struct, frozen=True):
+
+class Node(Struct, frozen=True, gc=False):
     """One use of a layer."""
 
     name: str  # path names such as stage2/block1/conv3

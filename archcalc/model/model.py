@@ -6,7 +6,7 @@ from typing import Any
 
 from archcalc.algebra.dtype import MODEL_DTYPES
 from archcalc.algebra.ops import CONVENTIONS
-from archcalc.errors import LayerError, UsageError, nearest
+from archcalc.errors import LayerError, ModelError, Problems, UsageError, nearest
 from archcalc.layers.layer import Layer, Shape, shown
 from archcalc.model import report as reports
 from archcalc.model.advice import fitting_size
@@ -55,7 +55,7 @@ class Model(Graph, frozen=True, dict=True, eq=False):
         """
         _one_of("dtype", dtype, MODEL_DTYPES)
         _one_of("convention", convention, CONVENTIONS)
-        if depth is not None and depth < 1:
+        if depth is not None and (not isinstance(depth, int) or depth < 1):
             raise UsageError("depth", "must be at least 1", f"{depth}")
         shapes = full_shapes(self.inputs, input, batch)
         uses = self.walk(shapes)
@@ -69,6 +69,10 @@ class Model(Graph, frozen=True, dict=True, eq=False):
         try:
             return walk(self, shapes)
         except LayerError as error:
+            problems: list[ModelError] = []
+            walk(self, shapes, problems)
+            if len(problems) > 1:
+                raise Problems(problems) from None
             error.way_out = error.way_out or fitting_size(self, shapes, error)
             raise
 
@@ -108,8 +112,9 @@ class Model(Graph, frozen=True, dict=True, eq=False):
 
 
 def _one_of(what: str, value: str, known: Sequence[str] | Mapping[str, Any]) -> None:
-    if value not in known:
-        raise UsageError(what, f"must be one of {', '.join(known)}", repr(value), way_out=nearest(value, known))
+    if not isinstance(value, str) or value not in known:
+        near = nearest(value, known) if isinstance(value, str) else ""
+        raise UsageError(what, f"must be one of {', '.join(known)}", repr(value), way_out=near)
 
 
 def _as_inputs(inputs: Mapping[str, Shape | Input]) -> dict[str, Input]:

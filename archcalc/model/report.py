@@ -15,7 +15,7 @@ from archcalc.model.walk import Use
 from archcalc.views import report as views
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, gc=False):
     """What one use of a layer costs; shapes are channels first with the batch."""
 
     name: str

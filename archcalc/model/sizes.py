@@ -2,19 +2,19 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from operator import index
 
 from archcalc.errors import UsageError, nearest
 from archcalc.layers.layer import Shape, shown
 from archcalc.model.graph import Input
 
-Sizes = Sequence[int] | str
+Sizes = Sequence[int] | int | str
 LIMIT = 10**18
 
 
 def full_shapes(inputs: Mapping[str, Input], given: Sizes | Mapping[str, Sizes] | None, batch: int) -> dict[str, Shape]:
     """Shapes (batch, channels, *axes) of all inputs, the given sizes in place of the model's own."""
-    if not 1 <= batch <= LIMIT:
-        raise UsageError("batch", "must be at least 1", f"{batch}")
+    batch = _whole("batch", batch)
     named = _named(inputs, given)
     return {name: (batch, *_resized(name, item.shape, named.get(name))) for name, item in inputs.items()}
 
@@ -49,16 +49,25 @@ def _named(inputs: Mapping[str, Input], given: Sizes | Mapping[str, Sizes] | Non
 
 
 def _numbers(sizes: Sizes) -> tuple[int, ...]:
+    if isinstance(sizes, int):
+        sizes = [sizes]
     if isinstance(sizes, str):
-        if not re.fullmatch(r"[0-9]{1,19}(x[0-9]{1,19})*", sizes, re.ASCII):
-            better = "x".join(re.findall(r"[0-9]+", sizes))
-            way_out = f"did you mean {better}?" if better else ""
+        if not re.fullmatch(r"[0-9]{1,30}(x[0-9]{1,30})*", sizes):
+            better = re.sub(r"[ ,;*×X:/]+", "x", sizes.strip())
+            way_out = f"did you mean {better}?" if re.fullmatch("[0-9]+(x[0-9]+)*", better) else ""
             raise UsageError("--input", "must be sizes joined by x, such as 1024x1024", repr(sizes), way_out=way_out)
         sizes = [int(number) for number in sizes.split("x")]
-    for size in sizes:
-        if isinstance(size, int) and not 1 <= size <= LIMIT:
-            raise UsageError("--input", "sizes must be at least 1 and at most 10**18", f"{size}")
-    return tuple(sizes)
+    return tuple(_whole("--input", number) for number in sizes)
+
+
+def _whole(what: str, number: int) -> int:
+    try:
+        whole = index(number)
+    except TypeError:
+        raise UsageError(what, "must be whole numbers", repr(number)) from None
+    if not 1 <= whole <= LIMIT:
+        raise UsageError(what, "must be at least 1 and at most 10**18", f"{whole}")
+    return whole
 
 
 def _resized(name: str, shape: Shape, numbers: Sequence[int] | None) -> Shape:

@@ -1,18 +1,18 @@
 """The one pass over a graph: shapes and every answer for each use of a layer, in whatever numbers the inputs are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
-from archcalc.algebra.num import prod
+from archcalc.algebra.num import less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.errors import LayerError, ModelError
 from archcalc.layers.layer import Composite, Layer, Shape, Weight, kind_of, shown
-from archcalc.model.graph import Graph, Node, check_arity
+from archcalc.model.graph import AXES, Graph, Node, check_arity
 
 
-class Answers(Struct, frozen=True):
+class Answers(Struct, frozen=True, gc=False):
     """What a layer says about inputs of some shapes; the same layer on the same shapes says the same."""
 
     kind: str
@@ -27,7 +27,7 @@ class Answers(Struct, frozen=True):
     elements: int  # of the output
 
 
-class Use(Struct, frozen=True):
+class Use(Struct, frozen=True, gc=False):
     """A node, or one part of a composite node, with its answers."""
 
     name: str
@@ -42,9 +42,21 @@ class Use(Struct, frozen=True):
     shared: tuple[str, ...] = ()  # names of the tensors that the other node owns
 
 
+LARGEST = 10**18  # of one axis: beyond, something has gone wrong
+
+
+def bounded(layer: Layer, y: Shape) -> Shape:
+    """The shape, if its size is not absurd."""
+    if len(y) > AXES:
+        raise layer.error(f"an output must have at most {AXES} axes", f"{len(y)}")
+    if any(less(LARGEST, size) for size in y):
+        raise layer.error("every axis of an output must stay below 10**18", "more")
+    return y
+
+
 def answer(layer: Layer, xs: tuple[Shape, ...]) -> Answers:
     """Ask a layer everything about inputs of these shapes."""
-    y = layer.out(*xs)
+    y = bounded(layer, layer.out(*xs))
     weights = layer.weights(*xs)
     return Answers(
         kind=kind_of(layer),
@@ -60,13 +72,24 @@ def answer(layer: Layer, xs: tuple[Shape, ...]) -> Answers:
     )
 
 
-def walk(graph: Graph, shapes: Mapping[str, Shape], problems: list[ModelError] | None = None) -> list[Use]:
+def outline(layer: Layer, xs: tuple[Shape, ...]) -> Answers:
+    """The output shape alone, where the rest is not asked for."""
+    y = bounded(layer, layer.out(*xs))
+    return Answers(kind_of(layer), y, layer.weights(*xs), {}, 0, 0, 0, 0, Ops(), 0)
+
+
+def walk(
+    graph: Graph,
+    shapes: Mapping[str, Shape],
+    problems: list[ModelError] | None = None,
+    ask: Callable[[Layer, tuple[Shape, ...]], Answers] = answer,
+) -> list[Use]:
     """Every use of a layer in order, for inputs of these full shapes (with batch, channels first).
 
     The first layer that refuses its inputs raises ModelError with its place; given a list, all that refuse are
-    collected there, and what depends on them is left out.
+    collected there, and what depends on them is left out. `ask` says what is wanted of each layer.
     """
-    walker = _Walker(dict(shapes), {name: item.dtype for name, item in graph.inputs.items()})
+    walker = _Walker(dict(shapes), {name: item.dtype for name, item in graph.inputs.items()}, ask)
     for node in graph.nodes:
         if problems is not None and not all(name in walker.shapes for name in node.inputs):
             continue
@@ -85,8 +108,13 @@ def walk(graph: Graph, shapes: Mapping[str, Shape], problems: list[ModelError] |
 class _Walker:
     """State of one walk: shapes and dtypes by name, and answers by (layer, input shapes)."""
 
-    def __init__(self, shapes: dict[str, Shape], dtypes: dict[str, str | None]) -> None:
-        self.shapes, self.dtypes = shapes, dtypes
+    def __init__(
+        self,
+        shapes: dict[str, Shape],
+        dtypes: dict[str, str | None],
+        answer: Callable[[Layer, tuple[Shape, ...]], Answers],
+    ) -> None:
+        self.shapes, self.dtypes, self.answer = shapes, dtypes, answer
         self.last_part: dict[str, str] = {}  # composite node -> the part whose output is its own
         self.known: dict[Any, Answers] = {}
         self.uses: list[Use] = []
@@ -114,10 +142,10 @@ class _Walker:
         try:
             known = self.known.get((layer, xs))
             if known is None:
-                known = self.known[layer, xs] = answer(layer, xs)
+                known = self.known[layer, xs] = self.answer(layer, xs)
             return known
         except TypeError:  # arrays are not hashable
-            return answer(layer, xs)
+            return self.answer(layer, xs)
 
     def visit_parts(
         self, node: Node, name: str, layer: Composite, inputs: tuple[str, ...], xs: Any, shared_with: str | None

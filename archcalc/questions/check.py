@@ -54,10 +54,14 @@ def budgets(
 
 def _compared(model: Model, size: str | None, where: str, expect: Mapping[str, Any]) -> Iterator[Finding]:
     report = model.report(size)
+    folded: dict[int, Report] = {}
     for name, wanted in expect.items():
         if name == "layers":
             for layer, inner in wanted.items():
-                yield from _compared_row(model.report(size, depth=layer.count("/") + 1), where, layer, inner)
+                depth = layer.count("/") + 1
+                if depth not in folded:
+                    folded[depth] = model.report(size, depth=depth)
+                yield from _compared_row(folded[depth], where, layer, inner)
         elif name == "output":
             counted = report.output
             yield Finding(f"{where}output", wanted, counted, wanted == counted)

@@ -31,10 +31,11 @@ def text(report: Any, width: int, columns: str | None = None, layout: str = "cha
 
 def fitting(report: Any, width: int, layout: str) -> Table:
     """The widest choice of the default columns that fits."""
-    for rank in (3, 2, 1, 0):
-        page = table(report, [column for column in DEFAULT if column.rank <= rank], layout)
+    page = whole = table(report, DEFAULT, layout)
+    for rank in (2, 1, 0):
         if page.width <= width:
             return page
+        page = whole.picked([place for place, column in enumerate(DEFAULT) if column.rank <= rank])
     return page.narrowed(width)
 
 

@@ -1,6 +1,7 @@
 """Table: titles, rows of text and a total, written in any format."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -53,6 +54,14 @@ class Table(Struct, frozen=True):
         rows = [*self.rows, self.total] if self.total else list(self.rows)
         align = ["right" if right else "left" for right in self.numeric]
         return tabulate(rows, headers=self.titles, tablefmt=formats[style], colalign=align, disable_numparse=True)
+
+    def picked(self, places: Sequence[int]) -> "Table":
+        """The table with only these columns."""
+
+        def of(cells: Sequence[Any]) -> tuple[Any, ...]:
+            return tuple([cells[place] for place in places])
+
+        return Table(of(self.titles), of(self.numeric), tuple(map(of, self.rows)), of(self.total) if self.total else ())
 
     def narrowed(self, width: int) -> "Table":
         """The table with path names shortened in the middle, so that a line takes this width where that is possible."""
