@@ -8,10 +8,11 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["ArchcalcError", "Input", "Model", "Report", "__version__", "layers", "load", "loads"]
+__all__ = ["ArchcalcError", "Input", "Model", "Report", "__version__", "layers", "load", "loads", "torch"]
 
 if TYPE_CHECKING:
     from archcalc import layers
+    from archcalc.dialects import torch_network as torch
     from archcalc.dialects.yaml import load, loads
     from archcalc.errors import ArchcalcError
     from archcalc.model.graph import Input
@@ -33,6 +34,13 @@ def __getattr__(name: str) -> Any:
 
     if name == "layers":
         return import_module("archcalc.layers")
+    if name == "torch":
+        try:
+            return import_module("archcalc.dialects.torch_network")
+        except ModuleNotFoundError as error:
+            from archcalc.errors import MissingExtra
+
+            raise MissingExtra("torch", "needs PyTorch", str(error), way_out="pip install 'archcalc[torch]'") from None
     if name not in _HOMES:
         raise AttributeError(f"module 'archcalc' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -45,6 +45,10 @@ class WindowError(LayerError):
     """A window is larger than its padded axis: a larger input helps."""
 
 
+class MissingExtra(ArchcalcError):
+    """A package is missing that only this needs."""
+
+
 class Problems(ModelError):
     """Several mistakes found in one reading."""
 

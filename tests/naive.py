@@ -64,3 +64,12 @@ def adaptive_taps(n, size):
         first, last = (i * n) // size, -((-(i + 1) * n) // size)
         total += len(range(n)[first:last])
     return total
+
+
+def taps_per_window(axes, stops, kernel, stride, padding, dilation):
+    """For every window, its taps off the padding."""
+    for at in product(*map(range, stops)):
+        count = 1
+        for o, n, k, s, (before, _), d in zip(at, axes, kernel, stride, padding, dilation, strict=True):
+            count *= sum(0 <= o * s - before + t * d < n for t in range(k))
+        yield count

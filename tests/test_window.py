@@ -37,6 +37,9 @@ def test_the_unit_changes_nothing(window):
 def test_taps_and_cells_by_counting(window, n, stops):
     hits = [o * window.stride - window.before + t * window.dilation for o in range(stops) for t in range(window.kernel)]
     inside = [cell for cell in hits if 0 <= cell < n]
+    met = [any(0 <= cell < n for cell in hits[o * window.kernel : (o + 1) * window.kernel]) for o in range(stops)]
+    if window.dilation > 1:
+        assert window.stops_that_meet(n, stops) == sum(met)
     assert window.valid_taps(n, stops) == len(inside)
     assert window.cells_reached(n, stops) == len(set(inside))
 

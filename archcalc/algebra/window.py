@@ -71,6 +71,27 @@ class Window(Struct, frozen=True, gc=False):
         late = largest(0, stops - shift)
         return sum(self._stops_inside(tap, n, 0 if tap < period else late, stops) for tap in range(self.kernel))
 
+    def stops_that_meet(self, n: int, stops: int) -> int:
+        """Stops, of the first `stops`, at which at least one tap lies on the axis and not on its padding.
+
+        Dilated taps can step over a short axis; windows without gaps always meet it, as long as its padding is
+        smaller than they are. The last tap meets the axis at the earliest stops: counted in that order, each tap adds
+        the stops behind those before it.
+
+        >>> Window(kernel=2, before=1, after=1, dilation=2).stops_that_meet(1, stops=1)
+        0
+        """
+        if self.dilation == 1:
+            return stops
+        met, reached = 0, -1
+        for tap in reversed(range(self.kernel)):
+            offset = tap * self.dilation - self.before
+            first = largest(reached + 1, ceil_div(-offset, self.stride))
+            last = smallest(stops - 1, (n - 1 - offset) // self.stride)
+            met = met + largest(0, last - first + 1)
+            reached = largest(reached, last)
+        return met
+
     def _stops_inside(self, tap: int, n: int, start: int, end: int) -> int:
         """How many stops o with start ≤ o < end put this tap on a cell 0 … n − 1."""
         offset = tap * self.dilation - self.before

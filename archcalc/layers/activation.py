@@ -85,6 +85,11 @@ class Activation(Layer, frozen=True):
         if self.alpha is not None and TABLE[self.function].alpha is None:
             raise self.error(f"{self.function} has no parameter", f"alpha={self.alpha}")
 
+    @property
+    def parameter(self) -> float | None:
+        """The function's parameter: as given, else its default; None where the formula has none."""
+        return TABLE[self.function].alpha if self.alpha is None else self.alpha
+
     def out(self, *xs: Shape) -> Shape:
         return xs[0]
 

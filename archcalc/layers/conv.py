@@ -8,8 +8,8 @@ from msgspec import Meta
 from archcalc.algebra.num import divides, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
-from archcalc.layers.layer import Composite, Layer, Part, Shape, Weight, image, register, shown
-from archcalc.layers.windowed import Padding, PerAxis, per_axis, taps_inside, unchecked, windows_over
+from archcalc.layers.layer import Composite, Layer, Part, Shape, Weight, image, numbers, register, shown
+from archcalc.layers.windowed import Cropping, Padding, PerAxis, per_axis, taps_inside, unchecked, windows_over
 
 Filters = Annotated[int, Meta(description="output channels")]
 Kernel = Annotated[PerAxis, Meta(description="taps along each axis")]
@@ -19,7 +19,7 @@ Pad = Annotated[
 ]
 Dilation = Annotated[PerAxis, Meta(description="cells between two taps")]
 Groups = Annotated[int, Meta(description="channel groups that do not see each other")]
-Bias = Annotated[bool, Meta(description="add one number per filter")]
+Bias = Annotated[bool, Meta(description="add one learned number per filter or unit")]
 POSITIVE = {"filters": 1, "kernel": 1, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
 
 
@@ -105,13 +105,13 @@ class ConvTranspose(Layer, frozen=True):
     """Spread every input cell over the output by the filters: the adjoint of a convolution with the same fields.
 
     Output size per axis: (size − 1) × stride − padding before − padding after + span + output_padding;
-        with `same` padding: size × stride, with `valid`: nothing cropped.
+        with `same` padding: size × stride; with `valid`: (size − 1) × stride + the larger of span and stride.
     Parameters: channels × filters / groups × kernel, plus filters with bias.
     MACs: batch × input cells × channels × filters / groups × kernel; macs_exact leaves out products that land
         on the cropped border.
     Additions: MACs − the outputs that at least one product reaches, plus one per output with bias.
     Source: docs/conventions.md; PyTorch's ConvTranspose (output_padding adds cells behind, smaller than stride or
-        dilation); `same` follows Keras: crop so that size × stride is left, the odd cell behind.
+        dilation); `same` and `valid` follow Keras, which crops the odd cell behind.
 
     >>> ConvTranspose(filters=16, kernel=4, stride=2, padding=1).out((1, 8, 10, 10))
     (1, 16, 20, 20)
@@ -120,7 +120,10 @@ class ConvTranspose(Layer, frozen=True):
     filters: Filters
     kernel: Kernel
     stride: Stride = 1
-    padding: Annotated[Padding, Meta(description="cells cropped from each end of the output: forms as for conv")] = 0
+    padding: Annotated[
+        Cropping,
+        Meta(description="cells cropped from each end: a number, one per axis, pairs, or a rule"),
+    ] = 0
     output_padding: Annotated[PerAxis, Meta(description="cells added behind the output")] = 0
     dilation: Dilation = 1
     groups: Groups = 1
@@ -130,8 +133,11 @@ class ConvTranspose(Layer, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.padding == "causal":
-            raise self.error("padding must be numbers, valid or same", "causal")
+        if isinstance(self.padding, str) and self.padding not in ("valid", "same"):
+            raise self.error("padding must be numbers, valid or same", self.padding)
+        if isinstance(self.padding, str) and any(numbers(self.output_padding)):
+            got = f"output_padding={self.output_padding}, padding={self.padding}"
+            raise self.error("output_padding goes with padding in numbers", got)
         groups_divide(self, self.filters, "filters")
 
     def out(self, *xs: Shape) -> Shape:
@@ -148,16 +154,19 @@ class ConvTranspose(Layer, frozen=True):
     def windows(self, x: Shape) -> tuple[Window, ...]:
         """The windows of the convolution whose adjoint this is."""
         _, _, *axes = x
-        if self.padding == "same":
-            return self.same(len(axes))
-        return unchecked(self, axes)
+        return self.by_rule(len(axes)) if isinstance(self.padding, str) else unchecked(self, axes)
 
-    def same(self, rank: int) -> tuple[Window, ...]:
-        """Crops that leave size × stride: span − stride cells, the odd one behind; extra cells where span < stride."""
+    def by_rule(self, rank: int) -> tuple[Window, ...]:
+        """`same` crops span − stride cells, the odd one behind, and leaves size × stride; `valid` crops none.
+
+        Where the span is smaller than the stride, both add the missing cells behind.
+        """
         windows = []
         for field in zip(*(per_axis(self, name, rank) for name in ("kernel", "stride", "dilation")), strict=True):
             window = Window(kernel=field[0], stride=field[1], dilation=field[2])
             crop = window.span - window.stride
+            if less(0, crop):
+                crop = crop if self.padding == "same" else 0
             before = crop // 2 if less(0, crop) else 0
             windows.append(Window(window.kernel, window.stride, before, crop - before, window.dilation))
         return tuple(windows)

@@ -183,7 +183,7 @@ def broken_rule(cls: type[Layer], field: str, value: Any) -> str:
     """The rule about a field's numbers that a value breaks; empty if none."""
     if field not in cls.at_least:
         return ""
-    for number in _numbers(value):
+    for number in numbers(value):
         if isinstance(number, float | str | bool):
             return f"{field} must be whole numbers"
         if less(number, cls.at_least[field]):
@@ -197,7 +197,8 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-def _numbers(value: Any) -> list[Any]:
+def numbers(value: Any) -> list[Any]:
+    """The numbers in a field's value, a rule of padding being none."""
     if isinstance(value, tuple):
-        return [number for item in value for number in _numbers(item)]
+        return [number for item in value for number in numbers(item)]
     return [] if value is None or value in PADDING_RULES else [value]

@@ -9,7 +9,16 @@ from archcalc.algebra.num import ceil_div, gcd, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
 from archcalc.layers.layer import Layer, Shape, image, register
-from archcalc.layers.windowed import Padding, PerAxis, does_not_fit, per_axis, taps_inside, unchecked, windows_over
+from archcalc.layers.windowed import (
+    Padding,
+    PerAxis,
+    does_not_fit,
+    per_axis,
+    taps_inside,
+    unchecked,
+    windows_over,
+    windows_that_meet,
+)
 
 Kernel = Annotated[PerAxis, Meta(description="cells under the window along each axis")]
 Stride = Annotated[PerAxis | None, Meta(description="cells between two stops; the kernel when not given")]
@@ -51,7 +60,7 @@ class MaxPool(Layer, frozen=True):
     """Keep the largest cell under each window, channel by channel; no weights.
 
     Output size per axis: as for conv; with ceil_mode the division rounds up, and the last window must start inside.
-    Comparisons: valid taps − outputs (padding is never compared).
+    Comparisons: valid taps − outputs (padding is never compared; a window that meets only padding compares nothing).
     Source: docs/conventions.md; size rules of PyTorch's MaxPool.
 
     >>> MaxPool(kernel=3, stride=2, ceil_mode=True).out((1, 64, 112, 112))
@@ -75,8 +84,9 @@ class MaxPool(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         _, _, *axes = xs[0]
         batch, channels, *stops = y
-        taps = batch * channels * taps_inside(self.windows(xs[0]), axes, stops)
-        return Ops(cmp=taps - prod(y))
+        windows = self.windows(xs[0])
+        taps = taps_inside(windows, axes, stops) - windows_that_meet(windows, axes, stops)
+        return Ops(cmp=batch * channels * taps)
 
 
 @register("avg_pool", example="avg_pool: 2", on=[(1, 64, 112, 112)])
@@ -95,9 +105,16 @@ class AvgPool(Layer, frozen=True):
     stride: Stride = None
     padding: Pad = 0
     ceil_mode: Ceil = False
-    count_include_pad: Annotated[bool, Meta(description="zeros of the padding take part in the average")] = True
+    count_include_pad: Annotated[
+        bool | None, Meta(description="zeros of the padding take part; if not given, those of numbers do, of rules not")
+    ] = None
 
     at_least: ClassVar = POSITIVE
+
+    @property
+    def counts_padding(self) -> bool:
+        """PyTorch counts padding unless told otherwise, Keras' `same` never does."""
+        return not isinstance(self.padding, str) if self.count_include_pad is None else self.count_include_pad
 
     def out(self, *xs: Shape) -> Shape:
         return pooled(self, xs[0])
@@ -109,7 +126,7 @@ class AvgPool(Layer, frozen=True):
         _, _, *axes = xs[0]
         batch, channels, *stops = y
         windows = self.windows(xs[0])
-        if self.count_include_pad:  # the padded axis is the axis
+        if self.counts_padding:  # the padded axis is the axis
             axes = [n + w.before + w.after for n, w in zip(axes, unchecked(self, axes), strict=True)]
             windows = tuple(Window(window.kernel, window.stride) for window in windows)
         taps = batch * channels * taps_inside(windows, axes, stops)

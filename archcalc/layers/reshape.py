@@ -23,7 +23,7 @@ class Moves(Layer, frozen=True):
 
 @register("identity", example="identity", on=[(1, 64, 56, 56)])
 class Identity(Moves, frozen=True):
-    """Hand the input on: a name for a place. Output: the input's shape; 0 operations."""
+    """Hand the input on: a name for a place. Output: the input's shape; 0 operations, by definition."""
 
     def out(self, *xs: Shape) -> Shape:
         return xs[0]
@@ -163,6 +163,8 @@ class Pad(Moves, frozen=True):
 class Crop(Moves, frozen=True):
     """Cut cells from the ends of each spatial axis. Output size per axis: size − before − after. 0 operations.
 
+    Source: docs/conventions.md, crop.
+
     >>> Crop(amount=4).out((1, 64, 64, 64))
     (1, 64, 56, 56)
     """
@@ -204,6 +206,8 @@ class PixelShuffle(Moves, frozen=True):
 @register("pixel_unshuffle", example="pixel_unshuffle: 2", on=[(1, 16, 64, 64)])
 class PixelUnshuffle(Moves, frozen=True):
     """Lay blocks of factor × factor cells out as channels: the inverse of pixel_shuffle. 0 operations.
+
+    Source: Shi et al. (2016).
 
     >>> PixelUnshuffle(factor=2).out((1, 16, 64, 64))
     (1, 64, 32, 32)

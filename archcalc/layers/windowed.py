@@ -9,6 +9,7 @@ from archcalc.errors import LayerError, WindowError
 
 PerAxis = int | tuple[int, ...]  # one number for every axis, or one per axis
 Padding = int | tuple[int | tuple[int, int], ...] | Literal["valid", "same", "causal"]
+Cropping = int | tuple[int | tuple[int, int], ...] | Literal["valid", "same"]
 
 
 class Windowed(Protocol):
@@ -76,6 +77,14 @@ def does_not_fit(layer: Windowed, window: Window, n: int) -> LayerError:
     """The error for a window that is larger than its axis."""
     got = f"an axis of {n} padded by ({window.before}, {window.after})"
     return layer.error(f"a window spanning {window.span} must fit its axis", got, of=WindowError)
+
+
+def windows_that_meet(windows: Sequence[Window], axes: Sequence[int], stops: Sequence[int]) -> int:
+    """Windows with at least one tap off the padding."""
+    total = 1
+    for window, n, count in zip(windows, axes, stops, strict=True):
+        total = total * window.stops_that_meet(n, count)
+    return total
 
 
 def taps_inside(windows: Sequence[Window], axes: Sequence[int], stops: Sequence[int]) -> int:

@@ -1,0 +1,83 @@
+"""What `archcalc.torch` offers: a whole model as one PyTorch module, whose sub-modules go by the spec's path names."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archcalc.dialects.torch import module
+from archcalc.dialects.torch_read import read
+from archcalc.errors import UsageError
+from archcalc.model.model import Model
+from archcalc.model.sizes import Sizes, full_shapes
+from archcalc.model.walk import Use
+
+__all__ = ["Network", "build", "module", "read"]
+OWN = "own"  # where a level keeps the module that goes by the level's own name, such as the join of its branches
+
+
+class Network(nn.Module):
+    """The model as PyTorch runs it: one module for each use of a layer, called in the order of the spec.
+
+    `layer1/block1/conv1` is the sub-module `layer1.block1.conv1`. Tied tensors are one parameter; frozen layers
+    have `requires_grad` off. It returns one tensor, or a tuple where the model has several outputs.
+    """
+
+    def __init__(self, model: Model, uses: list[Use]) -> None:
+        super().__init__()
+        self.inputs, self.outputs = tuple(model.inputs), model.outputs
+        self.calls: list[tuple[str, str, tuple[str, ...]]] = []  # name, module, what it reads
+        ends: dict[str, str] = {}
+        for use in uses:
+            made = module(use.layer, *use.xs)
+            if not use.node.trainable:
+                made.requires_grad_(requires_grad=False)
+            path = _place(self, use.name, {other.name for other in uses})
+            self.set_submodule(path, made)
+            self.calls.append((use.name, path, use.inputs))
+            ends[use.node.name] = use.name
+            for tensor in use.shared:
+                owner = self.get_submodule(next(where for name, where, _ in self.calls if name == use.shared_with))
+                setattr(made, tensor, getattr(owner, tensor))
+        self.outputs = tuple(ends.get(name, name) for name in model.outputs)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Run the layers in order, on inputs in the order of the spec."""
+        values = dict(zip(self.inputs, inputs, strict=True))
+        for name, path, sources in self.calls:
+            values[name] = self.get_submodule(path)(*(values[source] for source in sources))
+        results = tuple(values[name] for name in self.outputs)
+        return results[0] if len(results) == 1 else results
+
+
+def _place(root: nn.Module, name: str, names: set[str]) -> str:
+    """The path of a sub-module; levels on the way are made, and a level's own module stands inside it."""
+    parts = name.split("/")
+    level = root
+    for part in parts[:-1]:
+        if not hasattr(level, part):
+            level.add_module(part, nn.Module())
+        level = getattr(level, part)
+    if any(other.startswith(f"{name}/") for other in names):
+        if not hasattr(level, parts[-1]):
+            level.add_module(parts[-1], nn.Module())
+        parts.append(OWN)
+    return ".".join(parts)
+
+
+def build(model: Model, input: Sizes | dict[str, Sizes] | None = None, *, device: str = "cpu") -> Network:
+    """The real network, with PyTorch's own initial weights, for inputs of the spec's size or the size given.
+
+    >>> import archcalc
+    >>> network = build(archcalc.load("zoo:digits"), device="meta")
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    9150
+    """
+    shapes = full_shapes(model.inputs, input, batch=1)
+    uses = model.walk(shapes)
+    wrong = [name for use in uses for name in use.name.split("/") if hasattr(nn.Module, name)]
+    if wrong:
+        rule = "a layer of a PyTorch module must not take the name of one of its methods"
+        raise UsageError("torch", rule, wrong[0], way_out="rename the layer in the spec")
+    with torch.device(device):
+        return Network(model, uses)
