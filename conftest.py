@@ -4,11 +4,13 @@ import contextlib
 import io
 import os
 import shlex
+from typing import Any
 
 import pytest
 from sybil import Example, Sybil
 from sybil.parsers.doctest import DocTestParser
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+from xdist.scheduler import LoadScopeScheduling
 
 from archcalc.cli.main import main
 
@@ -41,6 +43,19 @@ def run(arguments: list[str]) -> tuple[int, str]:
         else:
             os.environ["COLUMNS"] = before
     return code, out.getvalue()
+
+
+class ByDocument(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests in several processes: the examples of a document go on from each other, and stay together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return nodeid if file.startswith("tests/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByDocument:
+    """Which process runs which test."""
+    return ByDocument(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -66,8 +66,8 @@ def _rebuild(cls: type[ArchcalcError], state: dict[str, object]) -> ArchcalcErro
     return error
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The way out for a name that is not known: the closest one, or all of them when few.
+def nearest(word: str, known: Iterable[str], *, listed: bool = True) -> str:
+    """The way out for a name that is not known: the closest one, or all of them when few and if they are to be listed.
 
     >>> nearest("max_pol", ["max_pool", "avg_pool"])
     'did you mean max_pool?'
@@ -78,4 +78,4 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word[:LONGEST], names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
-    return f"known: {', '.join(names)}" if names and len(names) <= 12 else ""
+    return f"known: {', '.join(names)}" if listed and names and len(names) <= 12 else ""

@@ -280,10 +280,10 @@ COMMAND_MISTAKES = {
         2, "check: needs an expect: block in the model or a budget such as --max-params 10k; got neither"
     ),
     ("check", "model.yaml", "--max-params", "10x"): (
-        2, "units: must be a count such as 9150, 10k or 1.5M; got '10x'"
+        2, "--max-params: must be a count such as 9150, 10k or 1.5M; got '10x'"
     ),
     ("check", "model.yaml", "--max-output-bytes", "0.0001kB"): (
-        2, "units: must be a whole number; got '0.0001kB' = 0.1"
+        2, "--max-output-bytes: must be a whole number; got '0.0001kB' = 0.1"
     ),
 }  # fmt: skip
 

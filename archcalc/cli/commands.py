@@ -22,6 +22,7 @@ OWN_SIZE = {"input": None, "batch": 1, "dtype": "float32", "convention": "archca
 
 def report(options: argparse.Namespace) -> int:
     """Print the report of a model in the chosen style and format."""
+    options.format = options.format or _format_of(options.output)
     model = _model(options)
     counted = model.report(depth=options.depth, **_size(options))
     if options.output and os.path.realpath(options.output) == os.path.realpath(options.model):
@@ -39,12 +40,15 @@ def check(options: argparse.Namespace) -> int:
     for name in BUDGETS:
         text = getattr(options, f"max_{name}")
         if text is not None:
-            limits[name] = parse_bytes(text) if name.endswith("_bytes") else parse_count(text)
+            limits[name] = _limit(name, text)
     model, size = _model(options), _size(options)
     found = expectations(model) if not options.set else []
     found += budgets(model, limits, **size)
     if not found:
-        raise UsageError("check", "needs an expect: block in the model or a budget such as --max-params 10k", "neither")
+        rule = "needs an expect: block in the model or a budget such as --max-params 10k"
+        if options.set and model.expect:
+            rule = "needs a budget such as --max-params 10k beside --set: expect: is for the spec's own settings"
+        raise UsageError("check", rule, "neither" if not model.expect else "no budget")
     if model.expect and options.set:
         _say("check: expect: is for the spec's own settings; with --set only budgets are compared")
     elif model.expect and size != OWN_SIZE:
@@ -99,6 +103,13 @@ def schema(_: argparse.Namespace) -> int:
     return 0
 
 
+def _limit(name: str, text: str) -> int:
+    try:
+        return parse_bytes(text) if name.endswith("_bytes") else parse_count(text)
+    except UsageError as error:
+        raise UsageError(f"--max-{name.replace('_', '-')}", error.rule, error.got) from None
+
+
 def _say(text: str) -> None:
     print(f"archcalc: {text}", file=sys.stderr)
 
@@ -135,6 +146,8 @@ def _formatted(options: argparse.Namespace, model: Model, counted: Any) -> str:
             raise UsageError("--format json", "is the whole report, channels first", "--layout or --columns")
         return _json(counted.to_dict())
     if options.format == "csv":
+        for line in (f"status {counted.status}, FLOPs by the convention {counted.convention}", *counted.notes):
+            _say(f"report: {line}")  # a file of values has no place for it
         return views.csv(counted, options.columns, options.layout)
     if options.format == "text":
         return views.text(counted, _width(), options.columns, options.layout)
@@ -147,7 +160,17 @@ def _styled(options: argparse.Namespace, model: Model, counted: Any) -> str:
         raise UsageError(f"--style {options.style}", rule, "one of them")
     from archcalc.dialects import keras, torchinfo
 
-    return keras.summary(model, counted, _width()) if options.style == "keras" else torchinfo.summary(counted)
+    if options.style == "keras":
+        page = keras.summary(model, counted, _width())
+    else:
+        page = torchinfo.summary(counted, model.report(**_size(options)))
+    return "\n".join([page, f"Status: {counted.status}", *(f"Note: {note}" for note in counted.notes)])
+
+
+def _format_of(path: str | None) -> str:
+    """What the name of a file promises; text if nothing."""
+    endings = {".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html"}
+    return endings.get(os.path.splitext(path or "")[1].lower(), "text")
 
 
 def _json(data: Any) -> str:
@@ -183,5 +206,5 @@ def _width() -> int:
         return int(columns)
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # no terminal, or no standard output at all
         return 80

@@ -1,6 +1,7 @@
 """The command `archcalc`: its options, and which exit code a mistake ends with."""
 
 import argparse
+import contextlib
 import io
 import os
 import re
@@ -12,11 +13,12 @@ from archcalc import __version__
 from archcalc.algebra.dtype import MODEL_DTYPES
 from archcalc.algebra.ops import CONVENTIONS
 from archcalc.cli import commands
-from archcalc.errors import ArchcalcError, ModelError, UsageError
+from archcalc.errors import ArchcalcError, MissingExtra, ModelError, UsageError
 from archcalc.questions.check import BUDGETS
 from archcalc.views.table import FORMATS
 
-DONE, UNEXPECTED, USAGE, MODEL, CHECK_FAILED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 4, 6, 130
+DONE, UNEXPECTED, USAGE, MODEL, CHECK_FAILED, INCOMPLETE, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 3, 4, 6, 7, 130
+CODES: dict[type[ArchcalcError], int] = {UsageError: USAGE, ModelError: MODEL, MissingExtra: CANNOT_RUN}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,14 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except ArchcalcError as error:
-        print(f"archcalc: {error}", file=sys.stderr)
-        return USAGE if isinstance(error, UsageError) else MODEL if isinstance(error, ModelError) else UNEXPECTED
+        _say(error)
+        return next((code for cls, code in CODES.items() if isinstance(error, cls)), UNEXPECTED)
     except BrokenPipeError:  # the reader has seen enough; what is left goes nowhere
         _discard_output()
         return DONE
     except OSError as error:
         _discard_output()
-        print(f"archcalc: standard output: must be writable; got {error.strerror}", file=sys.stderr)
+        _say(f"standard output: must be writable; got {error.strerror}")
         return UNEXPECTED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -47,6 +49,11 @@ def run() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show × shows ?
     sys.exit(main())
+
+
+def _say(message: object) -> None:
+    with contextlib.suppress(OSError):  # whoever reads errors may have left
+        print(f"archcalc: {message}", file=sys.stderr)
 
 
 def _discard_output() -> None:
@@ -74,12 +81,13 @@ def parser() -> argparse.ArgumentParser:
     ))  # fmt: skip
     _model_options(report)
     report.add_argument("--depth", type=_whole, metavar="D", help="fold blocks below this depth into one row")
-    report.add_argument("--columns", metavar="A,B,…", help="columns to show, such as name,output,macs_exact")
+    columns = "columns to show, such as name,output,macs_exact; by default those that fit the terminal"
+    report.add_argument("--columns", metavar="A,B,…", help=columns)
     report.add_argument("--style", choices=["archcalc", "keras", "torchinfo"], default="archcalc", help="whose layout")
     report.add_argument("--layout", choices=["channels_first", "channels_last"], default="channels_first",
                         help="where shapes show the channels")  # fmt: skip
     report.add_argument("--strict", action="store_true", help=f"exit with {INCOMPLETE} if something was not counted")
-    report.add_argument("--format", choices=FORMATS, default="text", help="what to write")
+    report.add_argument("--format", choices=FORMATS, help="what to write; default: as the file's name ends, else text")
     report.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
     report.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
 

@@ -56,10 +56,11 @@ def summary(model: Model, report: Report, width: int) -> str:
 
     chain = all(node.inputs == (source,) for node, source in zip(model.nodes, _chain(model), strict=True))
     titles = ["Layer (type)", "Output Shape", "Param #", *([] if chain else ["Connected to"])]
-    layers = _layers(model, report)
-    rows = [_cells(rows, chain) for rows in layers]
+    shapes = report.inputs | {row.name: row.output for row in report.rows}
+    rows = [_cells(rows, chain, report, len(shapes.get(rows[0].inputs[0], ()))) for rows in _layers(model, report)]
     if not chain:
-        rows = [*([f"{name} (InputLayer)", _shape(shape), "0", "-"] for name, shape in report.inputs.items()), *rows]
+        given = report.inputs.items()
+        rows = [*([f"{name} (InputLayer)", _shape(name, shape, report), "0", "-"] for name, shape in given), *rows]
     align = ["left", "left", "right", *([] if chain else ["left"])]
     needed = [max(len(cell) for cell in column) for column in zip(titles, *rows, strict=True)]
     free = width - sum(needed[1:3]) - 3 * len(titles) - 1  # for the name, and what it is connected to
@@ -84,22 +85,23 @@ def _layers(model: Model, report: Report) -> list[list[Row]]:
     return list(layers.values())
 
 
-def _cells(rows: Sequence[Row], chain: bool) -> list[str]:
+def _cells(rows: Sequence[Row], chain: bool, report: Report, axes: int) -> list[str]:
     first, last = rows[0], rows[-1]
     name = first.name if len(rows) == 1 else first.name.rpartition("/")[0]
     kind = first.kind if len(rows) == 1 else "separable_conv"
     params = sum(row.params + row.buffers for row in rows)
-    cells = [f"{name} ({class_name(kind, len(last.output))})", _shape(last.output), f"{params:,}"]
+    cells = [f"{name} ({class_name(kind, axes)})", _shape(last.name, last.output, report), f"{params:,}"]
     return cells if chain else [*cells, ", ".join(first.inputs)]
 
 
 def class_name(kind: str, axes: int) -> str:
-    """Keras' class for a kind, where it has one; else the kind's own name."""
+    """Keras' class for a kind on an input of so many axes with the batch, if it has one; else the kind's own name."""
     return NAMES.get(kind, kind).replace("{}", str(axes - 2))
 
 
-def _shape(shape: Sequence[int]) -> str:
-    sizes: list[Any] = [None, *ordered(shape, "channels_last")[1:]]
+def _shape(name: str, shape: Sequence[int], report: Report) -> str:
+    layout = "channels_last" if name in report.images else "channels_first"
+    sizes: list[Any] = [None, *ordered(shape, layout)[1:]]
     return f"({', '.join(map(str, sizes))}{',' if len(sizes) == 1 else ''})"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from archcalc.algebra.dtype import bytes_of
 from archcalc.algebra.num import prod
-from archcalc.model.report import Report, Row
+from archcalc.model.report import Report
 
 NAMES = {  # PyTorch's classes; {} stands for the number of spatial axes
     "conv": "Conv{}d",
@@ -50,20 +50,26 @@ NAMES = {  # PyTorch's classes; {} stands for the number of spatial axes
 }
 
 
-def summary(report: Report) -> str:
-    """The report as torchinfo prints a module, as wide as it is; the multiply–adds are archcalc's MACs."""
-    lines = [(report.model, _shape(report.output), "--"), *_tree(report.rows)]
+def summary(report: Report, whole: Report) -> str:
+    """The report as torchinfo prints a module; sizes are those of the whole report, which no depth changes.
+
+    The multiply–adds are archcalc's MACs.
+    """
+    lines = [(report.model, _shape(report.output), "--"), *_tree(report)]
     first = max(41, *(len(name) + 1 for name, _, _ in lines))
     rule = "=" * (first + 49)
     body = [f"{name:<{first}}{shape:<26}{params}" for name, shape, params in lines]
     head = f"{'Layer (type:depth-idx)':<{first}}{'Output Shape':<26}Param #"
-    return "\n".join([rule, head, rule, *body, rule, *_counts(report), rule, *_sizes(report), rule])
+    return "\n".join([rule, head, rule, *body, rule, *_counts(report), rule, *_sizes(whole), rule])
 
 
-def _tree(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
+def _tree(report: Report) -> Iterator[tuple[str, str, str]]:
     """A line for every level that begins, and for every layer; indices count along each depth."""
     counts: dict[int, int] = {}
-    ends = {level: row.output for row in rows for level in _levels(row.name)}  # of a level: that of its last layer
+    rows = report.rows
+    shapes = report.inputs | {row.name: row.output for row in rows}
+    # a level gives on what its last layer does, or what goes by its own name: the join of its branches
+    ends = {level: row.output for row in rows for level in _levels(row.name)} | {row.name: row.output for row in rows}
     seen: set[str] = set()
     for row in rows:
         for level in _levels(row.name):
@@ -71,7 +77,8 @@ def _tree(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
                 seen.add(level)
                 yield _line(level.rpartition("/")[2], level.count("/") + 1, counts), _shape(ends[level]), "--"
         params = f"{row.params:,}" if row.params else "(recursive)" if row.shared_with else "--"
-        yield _line(_class_name(row), row.name.count("/") + 1, counts), _shape(row.output), params
+        axes = len(shapes[row.inputs[0]]) if row.inputs else 0
+        yield _line(_class_name(row.kind, axes), row.name.count("/") + 1, counts), _shape(row.output), params
 
 
 def _levels(name: str) -> list[str]:
@@ -86,8 +93,9 @@ def _line(name: str, depth: int, counts: dict[int, int]) -> str:
     return f"{indent}{name}: {depth}-{counts[depth]}"
 
 
-def _class_name(row: Row) -> str:
-    return NAMES.get(row.kind, row.kind).replace("{}", str(len(row.output) - 2))
+def _class_name(kind: str, axes: int) -> str:
+    """PyTorch's class for a kind on an input of so many axes with the batch, if it has one; else the kind's name."""
+    return NAMES.get(kind, kind).replace("{}", str(max(1, axes - 2)))
 
 
 def _shape(shape: Sequence[int]) -> str:

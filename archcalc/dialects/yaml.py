@@ -51,7 +51,7 @@ def _contents(path: str) -> bytes:
             return file.read(BYTES + 1)
     except FileNotFoundError:
         folder = os.path.dirname(path) or "."
-        near = nearest(os.path.basename(path), os.listdir(folder)) if os.path.isdir(folder) else ""
+        near = nearest(os.path.basename(path), os.listdir(folder), listed=False) if os.path.isdir(folder) else ""
         if path in zoo_names():
             near = f"did you mean zoo:{path}?"
         raise ModelError("model", "no such file", path, way_out=near) from None

@@ -77,7 +77,7 @@ class Spec:
         return Model(name, builder.inputs, tuple(builder.nodes), outputs, expect, **text)
 
     def last(self, value: Value, builder: Builder, scope: Any) -> tuple[str, ...]:
-        if not value.data:
+        if value.shape == "list" and not value.data:
             raise ModelError("layers", "needs at least one layer", "none")
         return (scope.above,) if scope.above is not None else ()
 

@@ -49,6 +49,8 @@ class Conv(Layer, frozen=True):
     (1, 20, 24, 24)
     """
 
+    image: ClassVar = True
+
     filters: Filters
     kernel: Kernel
     stride: Stride = 1
@@ -116,6 +118,8 @@ class ConvTranspose(Layer, frozen=True):
     >>> ConvTranspose(filters=16, kernel=4, stride=2, padding=1).out((1, 8, 10, 10))
     (1, 16, 20, 20)
     """
+
+    image: ClassVar = True
 
     filters: Filters
     kernel: Kernel

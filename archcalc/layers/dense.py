@@ -22,6 +22,8 @@ class Dense(Layer, frozen=True):
     (1, 10)
     """
 
+    image: ClassVar = False
+
     units: Annotated[int, Meta(description="output features")]
     bias: Bias = True
 
@@ -55,6 +57,8 @@ class MatMul(Layer, frozen=True):
     >>> MatMul(transpose_second=True).out((1, 12, 64, 32), (1, 12, 64, 32))
     (1, 12, 64, 64)
     """
+
+    image: ClassVar = False
 
     transpose_second: Annotated[bool, Meta(description="swap the last two axes of the second input first")] = False
 

@@ -19,6 +19,8 @@ class Embedding(Layer, frozen=True):
     (1, 1024, 768)
     """
 
+    image: ClassVar = False
+
     vocabulary: Annotated[int, Meta(description="how many different indices there are")]
     width: Annotated[int, Meta(description="length of each vector")]
 

@@ -34,6 +34,7 @@ class Layer(Struct, frozen=True):
     at_least: ClassVar[Mapping[str, int]] = {}  # the smallest legal value of integer fields
     arity: ClassVar[tuple[int, int | None]] = (1, 1)  # how many inputs it takes; None: no upper end
     moves_data: ClassVar[bool] = False  # the output holds the input's values, in the input's dtype
+    image: ClassVar[bool | None] = None  # is axis 1 of the output channels, before spatial axes; None: as in the input
 
     def __post_init__(self) -> None:
         for field in self.__struct_fields__:

@@ -47,6 +47,8 @@ class BatchNorm(Layer, frozen=True):
     1600
     """
 
+    image: ClassVar = True
+
     affine: Affine = True
     running: Annotated[bool, Meta(description="keep running statistics and use them at inference")] = True
     epsilon: Epsilon = 1e-5
@@ -76,6 +78,8 @@ class InstanceNorm(Layer, frozen=True):
         batch × channels rows. Source: docs/conventions.md, layer norm; Ulyanov et al. (2016).
     """
 
+    image: ClassVar = True
+
     affine: Affine = False
     epsilon: Epsilon = 1e-5
 
@@ -98,6 +102,8 @@ class GroupNorm(Layer, frozen=True):
     Parameters: 2 × channels if affine. Operations: layer_norm's, with batch × groups rows.
     Source: docs/conventions.md, group norm; Wu and He (2018).
     """
+
+    image: ClassVar = True
 
     groups: Annotated[int, Meta(description="groups that the channels are divided into")]
     affine: Affine = True
@@ -189,6 +195,8 @@ class LocalResponseNorm(Layer, frozen=True):
     >>> LocalResponseNorm(size=1).ops([(1, 1, 1, 1)], (1, 1, 1, 1))
     Ops(mul=3, add=1, cmp=0, div=1, exp=2)
     """
+
+    image: ClassVar = True
 
     size: Annotated[int, Meta(description="channels in one sum")] = 5
     alpha: Annotated[float, Meta(description="weight of the sum; changes no count")] = 1e-4

@@ -67,6 +67,8 @@ class MaxPool(Layer, frozen=True):
     (1, 64, 56, 56)
     """
 
+    image: ClassVar = True
+
     kernel: Kernel
     stride: Stride = None
     padding: Pad = 0
@@ -100,6 +102,8 @@ class AvgPool(Layer, frozen=True):
     >>> AvgPool(kernel=2).out((1, 64, 112, 112))
     (1, 64, 56, 56)
     """
+
+    image: ClassVar = True
 
     kernel: Kernel
     stride: Stride = None
@@ -142,6 +146,8 @@ def pooled(pool: MaxPool | AvgPool, x: Shape) -> Shape:
 class GlobalPool(Layer, frozen=True):
     """Pool every spatial axis whole; no weights."""
 
+    image: ClassVar = True
+
     keep_axes: Keep = True
 
     def out(self, *xs: Shape) -> Shape:
@@ -178,6 +184,8 @@ class GlobalMaxPool(GlobalPool, frozen=True):
 
 class AdaptivePool(Layer, frozen=True):
     """Pool onto a given size: output cell i of an axis covers cells ⌊i·n/size⌋ … ⌈(i+1)·n/size⌉ − 1."""
+
+    image: ClassVar = True
 
     size: SizePerAxis
 

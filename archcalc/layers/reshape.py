@@ -91,6 +91,8 @@ class Reshape(Moves, frozen=True):
     (2, 20, 25)
     """
 
+    image: ClassVar = False
+
     shape: Annotated[tuple[int, ...], Meta(description="sizes behind the batch, one of them may be -1")]
 
     def __post_init__(self) -> None:
@@ -113,6 +115,8 @@ class Permute(Moves, frozen=True):
     >>> Permute(order=(0, 2, 3, 1)).out((1, 20, 5, 6))
     (1, 5, 6, 20)
     """
+
+    image: ClassVar = False
 
     order: Annotated[tuple[int, ...], Meta(description="which input axis each output axis is, 0 (the batch) first")]
 
@@ -140,6 +144,8 @@ class Pad(Moves, frozen=True):
     >>> Pad(amount=((0, 1), (0, 1))).out((1, 3, 224, 224))
     (1, 3, 225, 225)
     """
+
+    image: ClassVar = True
 
     amount: Annotated[Amount, Meta(description="cells: a number, one per axis, or [before, after] pairs")]
     mode: Annotated[
@@ -169,6 +175,8 @@ class Crop(Moves, frozen=True):
     (1, 64, 56, 56)
     """
 
+    image: ClassVar = True
+
     amount: Annotated[Amount, Meta(description="cells: a number, one per axis, or [before, after] pairs")]
 
     at_least: ClassVar = {"amount": 0}
@@ -191,6 +199,8 @@ class PixelShuffle(Moves, frozen=True):
     (1, 16, 64, 64)
     """
 
+    image: ClassVar = True
+
     factor: Annotated[int, Meta(description="cells that one cell becomes along each axis")]
 
     at_least: ClassVar = {"factor": 1}
@@ -212,6 +222,8 @@ class PixelUnshuffle(Moves, frozen=True):
     >>> PixelUnshuffle(factor=2).out((1, 16, 64, 64))
     (1, 64, 32, 32)
     """
+
+    image: ClassVar = True
 
     factor: Annotated[int, Meta(description="cells along each axis that become channels")]
 

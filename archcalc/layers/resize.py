@@ -26,6 +26,8 @@ class Resize(Layer, frozen=True):
     Ops(mul=12800, add=9600, cmp=0, div=0, exp=0)
     """
 
+    image: ClassVar = True
+
     scale: Annotated[PerAxis | None, Meta(description="factor along each axis")] = None
     size: Annotated[PerAxis | None, Meta(description="output size along each axis, instead of scale")] = None
     mode: Annotated[

@@ -76,6 +76,15 @@ class Graph(Struct, frozen=True):
                 raise ModelError("model", rule, repr(name), where=where, way_out=nearest(name, seen))
         check_arity(node.layer, len(node.inputs), where)
 
+    def reads_as_image(self, name: str) -> bool:
+        """Is an input channels before spatial axes: as its first reader takes it, else if it has two of them."""
+        item = self.inputs[name]
+        if item.dtype is not None or len(item.shape) == 1:
+            return False
+        readers = (node.layer.image for node in self.nodes if name in node.inputs)
+        opinion = next((image for image in readers if image is not None), None)
+        return len(item.shape) > 2 if opinion is None else opinion
+
     def unread(self) -> Iterator[str]:
         """Nodes and inputs that no node reads and that are no output of the model."""
         read = {name for node in self.nodes for name in node.inputs} | set(self.outputs)

@@ -61,8 +61,9 @@ class Model(Graph, frozen=True, dict=True, eq=False):
         uses = self.walk(shapes)
         notes = [*self._unread, *self._changed_weights(uses, shapes)]
         return reports.build(
-            self.name, shapes, uses, self.outputs, dtype=dtype, convention=convention, depth=depth, notes=notes
-        )
+            self.name, shapes, uses, self.outputs, self._images,
+            dtype=dtype, convention=convention, depth=depth, notes=notes,
+        )  # fmt: skip
 
     def walk(self, shapes: Mapping[str, Shape]) -> list[Use]:
         """Every use of a layer at these full shapes; where one refuses, the error says which size would fit."""
@@ -93,6 +94,10 @@ class Model(Graph, frozen=True, dict=True, eq=False):
             return walk(self, full_shapes(self.inputs, None, batch=1))
         except LayerError:
             return []
+
+    @cached_property
+    def _images(self) -> list[str]:
+        return [name for name in self.inputs if self.reads_as_image(name)]
 
     @cached_property
     def _unread(self) -> list[str]:

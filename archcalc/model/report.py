@@ -70,6 +70,7 @@ class Report(Struct, frozen=True):
     rows: tuple[Row, ...]
     totals: Totals
     outputs: dict[str, Shape]  # what the model returns, by layer
+    images: frozenset[str] = frozenset()  # rows and inputs whose axis 1 is channels before spatial axes
 
     @property
     def output(self) -> Shape:
@@ -106,6 +107,7 @@ def build(
     inputs: Mapping[str, Shape],
     uses: Sequence[Use],
     outputs: Sequence[str],
+    images: Sequence[str],
     *,
     dtype: str,
     convention: str,
@@ -127,7 +129,14 @@ def build(
         rows=tuple(shown),
         totals=totals,
         outputs=_outputs(outputs, inputs, uses),
+        images=frozenset([*images, *(name for use in uses if use.image for name in _levels(use.name))]),
     )
+
+
+def _levels(name: str) -> Iterator[str]:
+    """A row's name, and the names that it may be folded under."""
+    parts = name.split("/")
+    yield from ("/".join(parts[: depth + 1]) for depth in range(len(parts)))
 
 
 def _outputs(names: Sequence[str], inputs: Mapping[str, Shape], uses: Sequence[Use]) -> dict[str, Shape]:

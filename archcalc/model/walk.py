@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from archcalc.algebra.num import less, prod
 from archcalc.algebra.ops import Ops
@@ -38,6 +39,7 @@ class Use(Struct, frozen=True, gc=False):
     answers: Answers
     node: Node
     dtype: str | None  # of the output; None: the model's
+    image: bool  # the output is channels before spatial axes
     shared_with: str | None = None
     shared: tuple[str, ...] = ()  # names of the tensors that the other node owns
 
@@ -89,7 +91,7 @@ def walk(
     The first layer that refuses its inputs raises ModelError with its place; given a list, all that refuse are
     collected there, and what depends on them is left out. `ask` says what is wanted of each layer.
     """
-    walker = _Walker(dict(shapes), {name: item.dtype for name, item in graph.inputs.items()}, ask)
+    walker = _Walker(graph, dict(shapes), ask)
     for node in graph.nodes:
         if problems is not None and not all(name in walker.shapes for name in node.inputs):
             continue
@@ -109,12 +111,11 @@ class _Walker:
     """State of one walk: shapes and dtypes by name, and answers by (layer, input shapes)."""
 
     def __init__(
-        self,
-        shapes: dict[str, Shape],
-        dtypes: dict[str, str | None],
-        answer: Callable[[Layer, tuple[Shape, ...]], Answers],
+        self, graph: Graph, shapes: dict[str, Shape], answer: Callable[[Layer, tuple[Shape, ...]], Answers]
     ) -> None:
-        self.shapes, self.dtypes, self.answer = shapes, dtypes, answer
+        self.shapes, self.answer = shapes, answer
+        self.dtypes = {name: item.dtype for name, item in graph.inputs.items()}
+        self.images = {name: graph.reads_as_image(name) for name in graph.inputs}
         self.last_part: dict[str, str] = {}  # composite node -> the part whose output is its own
         self.known: dict[Any, Answers] = {}
         self.uses: list[Use] = []
@@ -131,8 +132,9 @@ class _Walker:
         self.shapes[name] = answers.y
         kept = layer.moves_data and inputs
         self.dtypes[name] = dtype = self.dtypes[inputs[0]] if kept else None
+        self.images[name] = image = self.images[inputs[0]] if layer.image is None and inputs else layer.image is True
         kind = answers.kind if layer is node.layer or name != node.name else kind_of(node.layer)
-        use = Use(name, kind, layer, inputs, xs, answers, node, dtype)
+        use = Use(name, kind, layer, inputs, xs, answers, node, dtype, image)
         if shared_with is not None:
             use = self.tied(use, shared_with)
         self.by_name[name] = use
@@ -174,4 +176,4 @@ class _Walker:
                 raise use.layer.error("a shared tensor must have one shape", got)
         if not common:
             raise use.layer.error("shared_with must name a layer that has a tensor of the same name", repr(owner))
-        return Use(use.name, use.kind, use.layer, use.inputs, use.xs, use.answers, use.node, use.dtype, owner, common)
+        return replace(use, shared_with=owner, shared=common)

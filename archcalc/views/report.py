@@ -14,7 +14,9 @@ DEFAULT = [column for column in COLUMNS.values() if column.rank < 9]
 
 def table(report: Any, columns: Sequence[Column], layout: str) -> Table:
     """The report's rows and totals as a table of text."""
-    rows = tuple(tuple(cell(column.value(row), layout) for column in columns) for row in report.rows)
+    rows = tuple(
+        tuple(cell(column.value(row), _layout(report, row.name, layout)) for column in columns) for row in report.rows
+    )
     mark = "≥ " if report.status == "partial" else ""
     total = [mark + cell(column.value(report.totals)) if column.key in TOTALLED else "" for column in columns]
     if columns[0].key not in TOTALLED:
@@ -44,6 +46,7 @@ def markup(report: Any, style: str, columns: str | None = None, layout: str = "c
     page = table(report, chosen(columns) if columns is not None else DEFAULT, layout).markup(style)
     lines = [heading(report, layout), *closing(report, width=10**6)]
     if style == "latex":
+        page = page.replace("×", r"$\times$").replace("\n total ", "\n\\midrule\n total ")
         return "\n".join([*(f"% {line}" for line in lines[:1]), page, *(f"% {line}" for line in lines[1:])])
     if style == "html":
         import html
@@ -55,13 +58,14 @@ def markup(report: Any, style: str, columns: str | None = None, layout: str = "c
 def csv(report: Any, columns: str | None = None, layout: str = "channels_first") -> str:
     """The report's rows as comma-separated values, numbers unformatted; the totals are their sums."""
     wanted = chosen(columns) if columns is not None else list(COLUMNS.values())
-    rows = [[_raw(column.value(row), layout) for column in wanted] for row in report.rows]
+    rows = [[_raw(column.value(row), _layout(report, row.name, layout)) for column in wanted] for row in report.rows]
     return csv_text([column.key for column in wanted], rows)
 
 
 def heading(report: Any, layout: str) -> str:
     """What the report is of."""
-    inputs = ", ".join(f"{name} {shape_text(shape, layout)}" for name, shape in report.inputs.items())
+    shapes = ((name, shape_text(shape, _layout(report, name, layout))) for name, shape in report.inputs.items())
+    inputs = ", ".join(f"{name} {shape}" for name, shape in shapes)
     return f"{report.model}: {inputs}, {report.dtype}"
 
 
@@ -80,6 +84,11 @@ def closing(report: Any, width: int) -> list[str]:
         *(f"note     {note}" for note in report.notes),
     ]
     return [wrapped for line in lines for wrapped in textwrap.wrap(line, width, subsequent_indent=" " * 9)]
+
+
+def _layout(report: Any, name: str, layout: str) -> str:
+    """The layout of one tensor: only images have channels to move."""
+    return layout if name in report.images else "channels_first"
 
 
 def _split(totals: Any) -> str:
@@ -105,7 +114,7 @@ def _bytes(n: int) -> str:
 def _preformatted(lines: Sequence[str]) -> str:
     import html
 
-    return "<pre>" + html.escape("\n".join(lines)) + "</pre>"
+    return '<pre style="white-space: pre-wrap">' + html.escape("\n".join(lines)) + "</pre>"
 
 
 def _raw(value: Any, layout: str) -> Any:
