@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from archcalc import Input, Model, layers, load
+from archcalc import Input, Model, layers, load, loads
 from archcalc.errors import UsageError
 from archcalc.model.graph import Node
 
@@ -71,6 +71,29 @@ def test_a_dense_layer_behind_a_flatten_changes_its_weights_and_says_so():
     )
     assert report.totals.params == 113_386 + 128 * (1152 - 800)
     assert model.report("28x28").notes == model.report(batch=4).notes == load("zoo:digits").report("99x99").notes == ()
+
+
+def test_what_nobody_uses_is_said():
+    text = "archcalc: 1\ninputs: {x: [4], y: [3]}\nlayers: [{relu: {from: x}}, {tanh: {from: x}}]\nblocks: {b: {layers: [cnv]}}\n"
+    assert loads(text).report().notes == (
+        "block b: no line uses it; its lines were not read",
+        "y: nothing reads it, and it is not an output of the model",
+        "relu1: nothing reads it, and it is not an output of the model",
+    )
+
+
+def test_only_images_have_channels_to_move():
+    text = "archcalc: 1\ninputs: {t: {shape: [8], dtype: int64}}\nlayers: [{embedding: {vocabulary: 9, width: 4}}, layer_norm, {dense: 2}]\n"
+    report = loads(text).report()
+    assert report.images == frozenset()
+    assert load("zoo:digits").report().images == {"image", "conv1", "max_pool1", "conv2", "max_pool2", "conv3"}
+    assert load("zoo:exercise_h").report().images == {"conv1", "conv2", *load("zoo:exercise_h").inputs}
+
+
+def test_folded_rows_read_folded_rows():
+    report = load("zoo:resnet18").report(depth=1)
+    names = {row.name for row in report.rows} | set(report.inputs)
+    assert all(set(row.inputs) <= names for row in report.rows)
 
 
 def test_dtype_and_batch_scale_bytes():

@@ -74,6 +74,7 @@ class LayerReader:
         self.builder, self.blocks, self.broken = builder, blocks, broken
         self.file, self.problems = file, problems
         self.reported: set[str] = set()
+        self.used: set[str] = set()
         self.depth = 0
         self.layers: dict[tuple[int, int], tuple[Line, Layer | None]] = {}  # by line and context: a repeat reads once
         self.contexts: dict[Any, Context] = {(): Context(names)}
@@ -82,6 +83,10 @@ class LayerReader:
     def read(self, scope: Scope, value: Value) -> None:
         """The layers of the whole model."""
         self.lines(scope, value, "layers", self.contexts[()])
+
+    def unused(self) -> list[str]:
+        """Blocks that no line uses: nothing is known of what stands in them."""
+        return [name for name in self.blocks if name not in self.used]
 
     def lines(self, scope: Scope, value: Value, path: str, context: Context) -> None:
         """Every line of a list, each one reading the one before."""
@@ -267,6 +272,7 @@ class LayerReader:
         if len(sources) != len(block.ports):
             wanted = f"needs {len(block.ports)} inputs ({', '.join(block.ports)})"
             raise ModelError(block.name, wanted, f"{len(sources)}", way_out="name them with from: [a, b]")
+        self.used.add(block.name)
         inner = self.inside(block, self.arguments(block, line, context), context)
         path = self.builder.name(scope, line.name, block.name)
         output = self.builder.block(

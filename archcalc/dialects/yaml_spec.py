@@ -74,7 +74,8 @@ class Spec:
         if self.problems:
             raise self.all_problems(builder)
         name = text.pop("name") or os.path.splitext(os.path.basename(self.file))[0]
-        return Model(name, builder.inputs, tuple(builder.nodes), outputs, expect, **text)
+        remarks = tuple(f"block {block}: no line uses it; its lines were not read" for block in reader.unused())
+        return Model(name, builder.inputs, tuple(builder.nodes), outputs, expect, **text, remarks=remarks)
 
     def last(self, value: Value, builder: Builder, scope: Any) -> tuple[str, ...]:
         if value.shape == "list" and not value.data:

@@ -29,6 +29,7 @@ class Model(Graph, frozen=True, dict=True, eq=False):
     expect: Mapping[str, Any] = {}
     about: str = ""
     source: str = ""
+    remarks: tuple[str, ...] = ()  # what every report of it has to say
 
     @classmethod
     def chain(cls, name: str, inputs: Mapping[str, Shape | Input], layers: Sequence[Layer]) -> "Model":
@@ -59,7 +60,7 @@ class Model(Graph, frozen=True, dict=True, eq=False):
             raise UsageError("depth", "must be at least 1", f"{depth}")
         shapes = full_shapes(self.inputs, input, batch)
         uses = self.walk(shapes)
-        notes = [*self._unread, *self._changed_weights(uses, shapes)]
+        notes = [*self.remarks, *self._unread, *self._changed_weights(uses, shapes)]
         return reports.build(
             self.name, shapes, uses, self.outputs, self._images,
             dtype=dtype, convention=convention, depth=depth, notes=notes,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from archcalc import __version__
 from archcalc.algebra.dtype import bytes_of
@@ -211,10 +212,11 @@ def _folded(rows: Sequence[Row], depth: int, kinds: Mapping[str, str]) -> Iterat
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault("/".join(row.name.split("/")[:depth]), []).append(row)
+    group = {row.name: name for name, members in groups.items() for row in members}
     for name, members in groups.items():
-        yield (
-            members[0] if [row.name for row in members] == [name] else _merged(name, kinds.get(name, "block"), members)
-        )
+        whole = members[0] if [row.name for row in members] == [name] else None
+        row = whole or _merged(name, kinds.get(name, "block"), members)
+        yield replace(row, inputs=tuple(dict.fromkeys(group.get(source, source) for source in row.inputs)))
 
 
 def _merged(name: str, kind: str, rows: Sequence[Row]) -> Row:
