@@ -258,7 +258,7 @@ COMMAND_MISTAKES = {
     ("report", "zoo:digits", "--set", "width"): (2, "--set: must be NAME=VALUE; got 'width'\n  such as --set width=64"),
     ("report", "zoo:digits", "--set", "width=1.5"): (2, None),
     ("report", "zoo:digits", "--set", "width=0"): (
-        3, "Conv: filters must be at least 1; got 0\n  at layers[0] in zoo/digits.yaml:8:21\n"
+        3, "with --set width=0:\narchcalc: Conv: filters must be at least 1; got 0\n  at layers[0] in zoo/digits.yaml:8:21\n"
         "Conv: filters must be at least 1; got 0\n  at layers[2] in zoo/digits.yaml:10:34\n2 problems"
     ),
     ("report", "model.yaml", "--columns", "name,mac"): (

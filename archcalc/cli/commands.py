@@ -120,7 +120,12 @@ def _model(options: argparse.Namespace) -> Model:
         if name in settings:
             raise UsageError("--set", "must be given once for each name", name)
         settings[name] = value
-    return load(options.model, settings)
+    try:
+        return load(options.model, settings)
+    except ModelError:
+        if settings:
+            _say(f"with --set {' --set '.join(options.set)}:")
+        raise
 
 
 def _size(options: argparse.Namespace) -> dict[str, Any]:
