@@ -8,10 +8,11 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["ArchcalcError", "Input", "Model", "Report", "__version__", "layers", "load", "loads", "torch"]
+__all__ = ["ArchcalcError", "Input", "Model", "Report", "__version__", "layers", "load", "loads", "torch", "verify"]
 
 if TYPE_CHECKING:
     from archcalc import layers
+    from archcalc.crosscheck.verify import verify
     from archcalc.dialects import torch_network as torch
     from archcalc.dialects.yaml import load, loads
     from archcalc.errors import ArchcalcError
@@ -27,23 +28,30 @@ _HOMES = {  # loaded when first asked for, so that `import archcalc` costs nothi
     "load": "archcalc.dialects.yaml",
     "loads": "archcalc.dialects.yaml",
 }
+_ROOMS = {"layers": "archcalc.layers", "torch": "archcalc.dialects.torch_network"}
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name == "layers":
-        return import_module("archcalc.layers")
-    if name == "torch":
-        try:
-            return import_module("archcalc.dialects.torch_network")
-        except ModuleNotFoundError as error:
-            from archcalc.errors import MissingExtra
-
-            raise MissingExtra("torch", "needs PyTorch", str(error), way_out="pip install 'archcalc[torch]'") from None
+    if name in _ROOMS:
+        return _needing_torch(_ROOMS[name]) if name == "torch" else import_module(_ROOMS[name])
+    if name == "verify":
+        return _needing_torch("archcalc.crosscheck.verify").verify
     if name not in _HOMES:
         raise AttributeError(f"module 'archcalc' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def _needing_torch(module: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        from archcalc.errors import CannotRun
+
+        raise CannotRun("torch", "needs PyTorch", str(error), way_out="pip install 'archcalc[torch]'") from None
 
 
 def __dir__() -> list[str]:

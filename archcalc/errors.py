@@ -45,8 +45,8 @@ class WindowError(LayerError):
     """A window is larger than its padded axis: a larger input helps."""
 
 
-class MissingExtra(ArchcalcError):
-    """A package is missing that only this needs."""
+class CannotRun(ArchcalcError):
+    """An extra package, a device or memory is missing that this needs."""
 
 
 class Problems(ModelError):

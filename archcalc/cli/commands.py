@@ -61,6 +61,18 @@ def check(options: argparse.Namespace) -> int:
     return 4 if failed else 0
 
 
+def verify(options: argparse.Namespace) -> int:
+    """Build the real network and lay its shapes, tensors and MACs beside the formulas."""
+    import archcalc
+
+    found = archcalc.verify(
+        _model(options), parse(options.input) if options.input is not None else None,
+        batch=options.batch, device=options.device, seed=options.seed,
+    )  # fmt: skip
+    print(_json(found.to_dict()) if options.json else found)
+    return 5 if found.failures else 0
+
+
 def layers(options: argparse.Namespace) -> int:
     """Print the table of kinds, or all about one."""
     from archcalc.dialects.kinds import kind_page, kinds_page

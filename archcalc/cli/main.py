@@ -13,12 +13,12 @@ from archcalc import __version__
 from archcalc.algebra.dtype import MODEL_DTYPES
 from archcalc.algebra.ops import CONVENTIONS
 from archcalc.cli import commands
-from archcalc.errors import ArchcalcError, MissingExtra, ModelError, UsageError
+from archcalc.errors import ArchcalcError, CannotRun, ModelError, UsageError
 from archcalc.questions.check import BUDGETS
 from archcalc.views.table import FORMATS
 
 DONE, UNEXPECTED, USAGE, MODEL, CHECK_FAILED, INCOMPLETE, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 3, 4, 6, 7, 130
-CODES: dict[type[ArchcalcError], int] = {UsageError: USAGE, ModelError: MODEL, MissingExtra: CANNOT_RUN}
+CODES: dict[type[ArchcalcError], int] = {UsageError: USAGE, ModelError: MODEL, CannotRun: CANNOT_RUN}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,6 +100,15 @@ def parser() -> argparse.ArgumentParser:
         unit = "BYTES" if budget.endswith("_bytes") else "N"
         check.add_argument(f"--max-{budget.replace('_', '-')}", metavar=unit, help=f"largest allowed {budget}")
 
+    verify = add("verify", commands.verify, "build the real network in PyTorch and compare shapes, tensors and MACs", (
+        "archcalc verify model.yaml --input 64x64", "archcalc verify zoo:resnet50 --device meta --json",
+    ))  # fmt: skip
+    _spec_options(verify)
+    where = "where it runs; meta (the default) computes shapes without numbers, and allocates nothing"
+    verify.add_argument("--device", choices=["meta", "cpu", "cuda"], default="meta", help=where)
+    verify.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the random weights and inputs")
+    verify.add_argument("--json", action="store_true", help="write the checks as JSON")
+
     layers = add("layers", commands.layers, "the kinds of layers; of one, its fields, formulas and an example", (
         "archcalc layers", "archcalc layers conv",
     ))  # fmt: skip
@@ -127,11 +136,15 @@ def _adder(subparsers: Any) -> Callable[..., argparse.ArgumentParser]:
     return add
 
 
-def _model_options(command: argparse.ArgumentParser) -> None:
+def _spec_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="a YAML file, - for standard input, or zoo:NAME")
     size = "1024x1024, or 3x1024x1024, or name=SIZE for several inputs; default: the spec's"
     command.add_argument("--input", metavar="SIZE", action="append", help=size)
     command.add_argument("--batch", type=_whole, default=1, metavar="N", help="images at once (default 1)")
-    command.add_argument("--dtype", choices=MODEL_DTYPES, default="float32", help="what the network computes in")
     command.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="replace a hyperparameter")
+
+
+def _model_options(command: argparse.ArgumentParser) -> None:
+    _spec_options(command)
+    command.add_argument("--dtype", choices=MODEL_DTYPES, default="float32", help="what the network computes in")
     command.add_argument("--convention", choices=list(CONVENTIONS), default="archcalc", help="what counts as a FLOP")

@@ -21,7 +21,8 @@ F = nn.functional
 @singledispatch
 def module(layer: Layer, *xs: Shape) -> nn.Module:
     """The PyTorch module of a layer for inputs of these shapes; tensors have the names that `layer.weights` gives."""
-    raise ModelError(layer.kind, "has no PyTorch module", "")
+    way_out = "archcalc.torch.module.register(type of the layer) gives it one"
+    raise ModelError(layer.kind, "has no PyTorch module", type(layer).__name__, way_out=way_out)
 
 
 def _rank(x: Shape) -> int:

@@ -1,0 +1,1 @@
+"""Cross-check: the real network, built and run beside the formulas."""
