@@ -153,7 +153,7 @@ def test_files_and_functions_stay_small(path):
         if isinstance(node, ast.FunctionDef):
             first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
             length = node.end_lineno - first.lineno + 1
-            assert length <= 30 or node.name in ("parser",), f"{path.name}: {node.name} has {length} lines"
+            assert length <= 30, f"{path.name}: {node.name} has {length} lines"
 
 
 def test_public_names_are_few_and_exist():

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
+from archcalc.algebra.num import LIMIT
 from archcalc.errors import ModelError, nearest
 
 LENGTH = 200  # characters
 DEPTH = 20  # nested operations
 EXPONENT = 64
 BOUND = "10**18"
-LIMIT = 10**18  # no size, count or intermediate value of a real network comes near
 
 
 def _power(base: Fraction, exponent: Fraction) -> Fraction:

@@ -7,6 +7,7 @@ and the functions of this file gives the same answer in the other readings.
 import math
 from typing import Any
 
+LIMIT = 10**18  # no size or count of a field, and no intermediate value of an expression, of a real network comes near
 prod = math.prod  # multiplies whatever numbers it is given; numpy.prod would wrap at 2**63
 gcd = math.gcd  # of hyperparameters, which are integers in every reading
 

@@ -68,13 +68,19 @@ def _whole(text: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands with their options."""
-    top = argparse.ArgumentParser(
-        prog="archcalc", description="What a neural network costs, exactly, with its working shown."
-    )
+    what = "What a neural network costs, exactly, with its working shown."
+    top = argparse.ArgumentParser(prog="archcalc", description=what)
     top.add_argument("--version", action="version", version=f"archcalc {__version__}")
-    subparsers = top.add_subparsers(required=True, metavar="COMMAND")
-    add = _adder(subparsers)
+    add = _adder(top.add_subparsers(required=True, metavar="COMMAND"))
+    for command in (_report, _check, _verify, _layers, _zoo, _schema):
+        command(add)
+    return top
 
+
+Adder = Callable[..., argparse.ArgumentParser]
+
+
+def _report(add: Adder) -> None:
     report = add("report", commands.report, "shapes, parameters, operations and output memory of every layer", (
         "archcalc report model.yaml --input 1024x1024",
         "archcalc report zoo:resnet50 --depth 1 --json",
@@ -91,6 +97,8 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
     report.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
 
+
+def _check(add: Adder) -> None:
     check = add("check", commands.check, "compare a model with its `expect:` block and with budgets", (
         "archcalc check model.yaml",
         "archcalc check zoo:mobilenet_v2 --max-params 5M --max-macs 1G --input 320x320",
@@ -100,6 +108,8 @@ def parser() -> argparse.ArgumentParser:
         unit = "BYTES" if budget.endswith("_bytes") else "N"
         check.add_argument(f"--max-{budget.replace('_', '-')}", metavar=unit, help=f"largest allowed {budget}")
 
+
+def _verify(add: Adder) -> None:
     verify = add("verify", commands.verify, "build the real network in PyTorch and compare shapes, tensors and MACs", (
         "archcalc verify model.yaml --input 64x64", "archcalc verify zoo:resnet50 --device meta --json",
     ))  # fmt: skip
@@ -109,21 +119,26 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the random weights and inputs")
     verify.add_argument("--json", action="store_true", help="write the checks as JSON")
 
+
+def _layers(add: Adder) -> None:
     layers = add("layers", commands.layers, "the kinds of layers; of one, its fields, formulas and an example", (
         "archcalc layers", "archcalc layers conv",
     ))  # fmt: skip
     layers.add_argument("kind", nargs="?", metavar="KIND")
-    zoo = add(
-        "zoo", commands.zoo, "the models that come along; of one, its spec", ("archcalc zoo", "archcalc zoo resnet50")
-    )
+
+
+def _zoo(add: Adder) -> None:
+    examples = ("archcalc zoo", "archcalc zoo resnet50")
+    zoo = add("zoo", commands.zoo, "the models that come along; of one, its spec", examples)
     zoo.add_argument("name", nargs="?", metavar="NAME")
-    add("schema", commands.schema, "the JSON Schema of the spec language, for editors", (
-        "archcalc schema > archcalc.schema.json", "archcalc schema | jq '.properties | keys'",
-    ))  # fmt: skip
-    return top
 
 
-def _adder(subparsers: Any) -> Callable[..., argparse.ArgumentParser]:
+def _schema(add: Adder) -> None:
+    examples = ("archcalc schema > archcalc.schema.json", "archcalc schema | jq '.properties | keys'")
+    add("schema", commands.schema, "the JSON Schema of the spec language, for editors", examples)
+
+
+def _adder(subparsers: Any) -> Adder:
     def add(name: str, command: Callable[[Any], int], what: str, examples: Sequence[str]) -> argparse.ArgumentParser:
         epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples)
         layout = argparse.RawDescriptionHelpFormatter

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
-from archcalc.algebra.expression import BOUND, LIMIT, evaluate
+from archcalc.algebra.expression import BOUND, evaluate
+from archcalc.algebra.num import LIMIT
 from archcalc.dialects.yaml_text import Value
 from archcalc.errors import ModelError, nearest
 from archcalc.layers.layer import KINDS, Layer

@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from operator import index
 
+from archcalc.algebra.num import LIMIT
 from archcalc.errors import UsageError, nearest
 from archcalc.layers.layer import Shape, shown
 from archcalc.model.graph import Input
 
 Sizes = Sequence[int] | int | str
-LIMIT = 10**18
 
 
 def full_shapes(inputs: Mapping[str, Input], given: Sizes | Mapping[str, Sizes] | None, batch: int) -> dict[str, Shape]:

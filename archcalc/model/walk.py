@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from archcalc.algebra.num import less, prod
+from archcalc.algebra.num import LIMIT, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.errors import LayerError, ModelError
 from archcalc.layers.layer import Composite, Layer, Shape, Weight, kind_of, shown
@@ -44,14 +44,11 @@ class Use(Struct, frozen=True, gc=False):
     shared: tuple[str, ...] = ()  # names of the tensors that the other node owns
 
 
-LARGEST = 10**18  # of one axis: beyond, something has gone wrong
-
-
 def bounded(layer: Layer, y: Shape) -> Shape:
     """The shape, if its size is not absurd."""
     if len(y) > AXES:
         raise layer.error(f"an output must have at most {AXES} axes", f"{len(y)}")
-    if any(less(LARGEST, size) for size in y):
+    if any(less(LIMIT, size) for size in y):
         raise layer.error("every axis of an output must stay below 10**18", "more")
     return y
 
