@@ -116,7 +116,8 @@ class _Walker:
         self.last_part: dict[str, str] = {}  # composite node -> the part whose output is its own
         self.known: dict[Any, Answers] = {}
         self.uses: list[Use] = []
-        self.by_name: dict[str, Use] = {}
+        self.owners = {node.shared_with for node in graph.nodes if node.shared_with is not None}
+        self.by_name: dict[str, Use] = {}  # uses whose tensors others use too
 
     def visit(self, node: Node, name: str, layer: Layer, inputs: tuple[str, ...], shared_with: str | None) -> None:
         if self.last_part:
@@ -134,7 +135,8 @@ class _Walker:
         use = Use(name, kind, layer, inputs, xs, answers, node, dtype, image)
         if shared_with is not None:
             use = self.tied(use, shared_with)
-        self.by_name[name] = use
+        if node.name in self.owners:
+            self.by_name[name] = use
         self.uses.append(use)
 
     def ask(self, layer: Layer, xs: tuple[Shape, ...]) -> Answers:
