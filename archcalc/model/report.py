@@ -130,14 +130,17 @@ def build(
         rows=tuple(shown),
         totals=totals,
         outputs=_outputs(outputs, inputs, uses),
-        images=frozenset([*images, *(name for use in uses if use.image for name in _levels(use.name))]),
+        images=frozenset(images).union(_images(uses, folded=depth is not None)),
     )
 
 
-def _levels(name: str) -> Iterator[str]:
-    """A row's name, and the names that it may be folded under."""
-    parts = name.split("/")
-    yield from ("/".join(parts[: depth + 1]) for depth in range(len(parts)))
+def _images(uses: Sequence[Use], *, folded: bool) -> list[str]:
+    """Rows whose axis 1 is channels before spatial axes; if folded, also the names they may be folded under."""
+    names = [use.name for use in uses if use.image]
+    if not folded:
+        return names
+    paths = [name.split("/") for name in names]
+    return ["/".join(parts[: depth + 1]) for parts in paths for depth in range(len(parts))]
 
 
 def _outputs(names: Sequence[str], inputs: Mapping[str, Shape], uses: Sequence[Use]) -> dict[str, Shape]:
