@@ -116,7 +116,6 @@ class Leaves(Struct, frozen=True):
 
     types: frozenset[Any]
     words: frozenset[str]
-    lists: bool
 
     def takes(self, plain: type) -> bool:
         """Is this plain type among them?"""
@@ -129,7 +128,7 @@ def leaves(wanted: Any) -> Leaves:
     found = list(_walk(wanted))
     words = frozenset(word for item in found if get_origin(item) is Literal for word in get_args(item))
     plain = frozenset(item for item in found if isinstance(item, type))
-    return Leaves(plain, words, any(get_origin(item) is tuple for item in found))
+    return Leaves(plain, words)
 
 
 def _walk(wanted: Any) -> Iterator[Any]:

@@ -15,8 +15,6 @@ from archcalc.layers.layer import Layer, Shape, positions_of
 from archcalc.layers.reshape import amounts
 from archcalc.layers.windowed import per_axis, unchecked
 
-F = nn.functional
-
 
 @singledispatch
 def module(layer: Layer, *xs: Shape) -> nn.Module:

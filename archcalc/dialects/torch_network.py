@@ -25,19 +25,21 @@ class Network(nn.Module):
 
     def __init__(self, model: Model, uses: list[Use]) -> None:
         super().__init__()
-        self.inputs, self.outputs = tuple(model.inputs), model.outputs
+        self.inputs = tuple(model.inputs)
         self.calls: list[tuple[str, str, tuple[str, ...]]] = []  # name, module, what it reads
         ends: dict[str, str] = {}
+        paths: dict[str, str] = {}
+        levels = {use.name[:at] for use in uses for at, letter in enumerate(use.name) if letter == "/"}
         for use in uses:
             made = module(use.layer, *use.xs)
             if not use.node.trainable:
                 made.requires_grad_(requires_grad=False)
-            path = _place(self, use.name, {other.name for other in uses})
+            path = paths[use.name] = _place(self, use.name, levels)
             self.set_submodule(path, made)
             self.calls.append((use.name, path, use.inputs))
             ends[use.node.name] = use.name
             for tensor in use.shared:
-                owner = self.get_submodule(next(where for name, where, _ in self.calls if name == use.shared_with))
+                owner = self.get_submodule(paths[str(use.shared_with)])
                 setattr(made, tensor, getattr(owner, tensor))
         self.outputs = tuple(ends.get(name, name) for name in model.outputs)
 
@@ -50,7 +52,7 @@ class Network(nn.Module):
         return results[0] if len(results) == 1 else results
 
 
-def _place(root: nn.Module, name: str, names: set[str]) -> str:
+def _place(root: nn.Module, name: str, levels: set[str]) -> str:
     """The path of a sub-module; levels on the way are made, and a level's own module stands inside it."""
     parts = name.split("/")
     level = root
@@ -58,7 +60,7 @@ def _place(root: nn.Module, name: str, names: set[str]) -> str:
         if not hasattr(level, part):
             level.add_module(part, nn.Module())
         level = getattr(level, part)
-    if any(other.startswith(f"{name}/") for other in names):
+    if name in levels:
         if not hasattr(level, parts[-1]):
             level.add_module(parts[-1], nn.Module())
         parts.append(OWN)
