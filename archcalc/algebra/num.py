@@ -81,14 +81,18 @@ def _known(answer: Any) -> bool | None:
         return bool(answer)
     if hasattr(answer, "free_symbols"):  # a sympy relation; only the decided ones convert to bool
         return bool(answer) if answer in (True, False) else None
+    if not hasattr(answer, "all"):  # another kind of number, that decides by itself
+        return bool(answer)
     return bool(answer.flat[0]) if answer.all() or not answer.any() else None
 
 
-def _choose(array: str, symbol: str, *values: Any) -> Any:
-    if any(hasattr(value, "free_symbols") for value in values):
+def _choose(array: str, symbol: str, a: Any, b: Any) -> Any:
+    if hasattr(a, "free_symbols") or hasattr(b, "free_symbols"):
         import sympy
 
-        return getattr(sympy, symbol)(*values)
+        return getattr(sympy, symbol)(a, b)
+    if not (hasattr(a, "shape") or hasattr(b, "shape")):  # another kind of number, that decides by itself
+        return a if bool(a > b) == (symbol == "Max") else b
     import numpy
 
-    return getattr(numpy, array)(*values)
+    return getattr(numpy, array)(a, b)

@@ -1,82 +1,24 @@
-"""Build a model in PyTorch, run it layer by layer, and lay each formula beside what was measured.
-
-It works on a network of its own, and leaves random state, modes, default dtype and device as they were.
-"""
+"""Build a model in PyTorch, run it layer by layer, and lay each formula beside what was measured."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+import random
+from collections.abc import Mapping
+from typing import Any
 
 import torch
-from msgspec import Struct, to_builtins
-from torch.utils.flop_counter import FlopCounterMode
 
-from archcalc import __version__
-from archcalc.algebra.units import grouped, iec
-from archcalc.dialects.torch_network import Network, build
-from archcalc.errors import CannotRun, UsageError
-from archcalc.layers.layer import Shape, shown
+from archcalc.algebra.units import iec
+from archcalc.crosscheck import cost
+from archcalc.crosscheck.bench import Bench, Progress
+from archcalc.crosscheck.result import Check, Run, Verification
+from archcalc.crosscheck.world import untouched
+from archcalc.errors import CannotRun, ModelError, UsageError
+from archcalc.layers.layer import Shape
 from archcalc.model.model import Model
 from archcalc.model.sizes import Sizes, full_shapes
-from archcalc.model.walk import Use
-from archcalc.views.table import Table
+from archcalc.model.walk import outline, walk
 
-NOT_CHECKED = "operations other than MACs, tensors saved for backward, memory, time"
-
-
-class Check(Struct, frozen=True):
-    """One number or shape of one layer: by formula, as measured, and whether they agree."""
-
-    layer: str
-    what: Literal["output", "tensors", "MACs"]
-    formula: Any
-    measured: Any
-
-    @property
-    def equal(self) -> bool:
-        """Do formula and measurement agree?"""
-        return bool(self.formula == self.measured)
-
-
-class Verification(Struct, frozen=True):
-    """All checks of a model at one size, and where they were made; `str(…)` is the table."""
-
-    model: str
-    inputs: dict[str, Shape]
-    environment: dict[str, str]
-    checks: tuple[Check, ...]
-
-    @property
-    def failures(self) -> tuple[Check, ...]:
-        """The checks in which formula and measurement differ."""
-        return tuple(check for check in self.checks if not check.equal)
-
-    def __str__(self) -> str:
-        inputs = ", ".join(f"{name} {shown(shape)}" for name, shape in self.inputs.items())
-        counts = ", ".join(f"{number} of {what}" for what, number in self._counts().items())
-        verdict = "all equal" if not self.failures else f"{len(self.failures)} differ"
-        lines = [f"{self.model}: {inputs}, formula against the real network", "", self.table().text(), ""]
-        lines += [f"checked  {counts}: {verdict}", f"with     {', '.join(self.environment.values())}"]
-        return "\n".join([*lines, f"not      {NOT_CHECKED}"])
-
-    def table(self) -> Table:
-        """A row for each layer: what was measured, and the formula beside it where they differ."""
-        by_layer: dict[str, dict[str, Check]] = {}
-        for check in self.checks:
-            by_layer.setdefault(check.layer, {})[check.what] = check
-        rows = tuple(_row(name, checks) for name, checks in by_layer.items())
-        return Table(("layer", "output", "tensors", "MACs", "verdict"), (False, False, True, True, False), rows)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The checks as plain data."""
-        checks = [{**to_builtins(check), "equal": check.equal} for check in self.checks]
-        head = {"schema_version": 1, "tool": f"archcalc {__version__}", "model": self.model}
-        inputs = {name: list(shape) for name, shape in self.inputs.items()}
-        return head | {"inputs": inputs, "environment": self.environment, "checks": checks, "not_checked": NOT_CHECKED}
-
-    def _counts(self) -> dict[str, int]:
-        whats = ("output", "tensors", "MACs")
-        return {what: sum(check.what == what for check in self.checks) for what in whats}
+DEVICES = ("meta", "cpu", "cuda")
 
 
 def verify(
@@ -85,57 +27,95 @@ def verify(
     *,
     batch: int = 1,
     device: str = "meta",
+    samples: int = 0,
     seed: int = 0,
+    show: Progress = iter,
 ) -> Verification:
-    """Formula against the real network: output shapes, every tensor by name and shape, and MACs of the linear kinds.
+    """Formulas against the real network, at this input size and at `samples` more that the model accepts.
 
-    MACs are half the FLOPs of torch's counter, which is right for forward convolution and products; kinds without
-    MACs have no such check. On the `meta` device nothing is allocated; on another one, CannotRun says so before
-    anything is, if the network would not fit.
+    For each use of a layer: output shape; every tensor by name and shape; MACs by torch's counter on the meta device;
+    operations and exact MACs by counting one by one on small shapes; what it keeps for backward; output sizes and MACs
+    for every size, against the expressions that PyTorch derives. On the `meta` device nothing is allocated; on
+    another one, CannotRun says so before anything is, if the network would not fit. On `cuda` peak memory and time
+    are measured too.
     """
-    if device not in ("meta", "cpu", "cuda"):
-        raise UsageError("--device", "must be one of meta, cpu, cuda", repr(device))
+    check_device(device)
+    if samples < 0:
+        raise UsageError("--samples", "must be at least 0", f"{samples}")
+    shapes = [full_shapes(model.inputs, input, batch)]
+    model.walk(shapes[0])  # a size that does not fit is refused before anything is built
+    shapes += other_shapes(model, shapes[0], samples, seed)
+    if device != "meta":
+        for asked in shapes:
+            _must_fit(model, asked, device)
+    with untouched(seed, device):
+        known: dict[Any, list[Check]] = {}
+        runs = tuple(_run(model, asked, device, known, show) for asked in shapes)
+        environment = environment_of(device, seed)
+    return Verification(model.name, environment, runs, not_checked(device))
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is unknown or not there."""
+    if device not in DEVICES:
+        raise UsageError("--device", f"must be one of {', '.join(DEVICES)}", repr(device))
     if device == "cuda" and not torch.cuda.is_available():
         raise CannotRun("verify", "needs a CUDA device", "none that PyTorch can use", way_out="--device cpu or meta")
-    shapes = full_shapes(model.inputs, input, batch)
-    uses = model.walk(shapes)
-    if device != "meta":
-        _must_fit(model, input, batch, device)
-    devices = [torch.cuda.current_device()] if device == "cuda" else []
-    with torch.random.fork_rng(devices), torch.no_grad(), torch.device(device):
-        torch.manual_seed(seed)
-        network = build(model, {name: shape[1:] for name, shape in shapes.items()}, device=device).eval()
-        checks = tuple(_checks(model, network, uses, shapes))
-    environment = {"torch": f"torch {torch.__version__}", "device": device, "seed": f"seed {seed}"}
-    return Verification(model.name, shapes, environment, checks)
 
 
-def _checks(model: Model, network: Network, uses: list[Use], shapes: Mapping[str, Shape]) -> Iterator[Check]:
-    values = {name: _data(shape, model.inputs[name].dtype) for name, shape in shapes.items()}
-    last_reader = {source: name for name, _, sources in network.calls for source in sources}
-    for use, (name, path, sources) in zip(uses, network.calls, strict=True):
-        module = network.get_submodule(path)
-        with FlopCounterMode(display=False) as counter:
-            values[name] = module(*(values[source] for source in sources))
-        yield Check(name, "output", use.answers.y, tuple(values[name].shape))
-        tensors = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-        yield Check(name, "tensors", use.answers.shapes, tensors)
-        if use.answers.macs or counter.get_total_flops():
-            yield Check(name, "MACs", use.answers.macs, counter.get_total_flops() // 2)
-        for source in sources:  # a value is let go once its last reader has run
-            if last_reader[source] == name and source not in network.outputs:
-                values.pop(source, None)
+def environment_of(device: str, seed: int) -> dict[str, str]:
+    """What the numbers were measured with."""
+    return {"torch": f"torch {torch.__version__}", "device": device, "seed": f"seed {seed}"} | cost.hardware(device)
 
 
-def _data(shape: Shape, dtype: str | None) -> torch.Tensor:
-    if dtype is None:
-        return torch.rand(shape)
-    return torch.zeros(shape, dtype=getattr(torch, dtype))
+def not_checked(device: str) -> tuple[str, ...]:
+    """What this device does not tell."""
+    if device == "cuda":
+        return ()
+    return ("peak memory, time, and what CUDA keeps for backward: --device cuda measures them",)
 
 
-def _must_fit(model: Model, input: Any, batch: int, device: str) -> None:
+def other_shapes(model: Model, shapes: Mapping[str, Shape], samples: int, seed: int) -> list[dict[str, Shape]]:
+    """Random input shapes that the model accepts, half to twice as large; fewer where it accepts no others."""
+    dice, found = random.Random(seed), list[dict[str, Shape]]()  # noqa: S311 - sizes, no secrets
+    for _ in range(10 * samples):
+        sizes = {name: _resized(dice, model, shapes, name) for name in shapes}
+        if len(found) < samples and sizes != shapes and sizes not in found and _accepts(model, sizes):
+            found.append(sizes)
+    return found
+
+
+def _resized(dice: random.Random, model: Model, shapes: Mapping[str, Shape], name: str) -> Shape:
+    """A shape whose axes, but for channels or features, are drawn anew, each until the model accepts it alone."""
+    shape = list(shapes[name])
+    image, indices = model.reads_as_image(name), model.inputs[name].dtype is not None
+    for axis in range(2 if image else 1, len(shape) if image or indices else len(shape) - 1):
+        for _ in range(100):
+            size = dice.randint(max(1, shapes[name][axis] // 2), 2 * shapes[name][axis])
+            alone = tuple(size if at == axis else n for at, n in enumerate(shapes[name]))
+            if _accepts(model, {**shapes, name: alone}):
+                shape[axis] = size
+                break
+    return tuple(shape)
+
+
+def _accepts(model: Model, shapes: Mapping[str, Shape]) -> bool:
+    try:
+        walk(model, shapes, ask=outline)
+    except ModelError:
+        return False
+    return True
+
+
+def _run(model: Model, shapes: Mapping[str, Shape], device: str, known: dict[Any, list[Check]], show: Progress) -> Run:
+    bench = Bench(model, model.walk(shapes), shapes, device, known)
+    checks = (*bench.in_network(), *bench.by_itself(show))
+    return Run(dict(shapes), checks, bench.whole(), cost.measured(bench.network, bench.inputs, device))
+
+
+def _must_fit(model: Model, shapes: Mapping[str, Shape], device: str) -> None:
     """Refuse a network whose weights and outputs, if none of them were let go, exceed the free memory."""
-    totals = model.report(input, batch=batch).totals
+    totals = model.report({name: shape[1:] for name, shape in shapes.items()}, batch=_batch(shapes)).totals
     needed = totals.weight_bytes + totals.buffer_bytes + totals.output_bytes
     if device == "cuda":
         free = torch.cuda.mem_get_info()[0]
@@ -146,15 +126,5 @@ def _must_fit(model: Model, input: Any, batch: int, device: str) -> None:
         raise CannotRun("verify", "the network must fit the memory", got, way_out="--device meta, or a smaller --input")
 
 
-def _row(name: str, checks: Mapping[str, Check]) -> tuple[str, ...]:
-    output, tensors, macs = checks["output"], checks["tensors"], checks.get("MACs")
-    cells = [_cell(output, shown), _cell(tensors, _tensors), _cell(macs, grouped) if macs else ""]
-    return (name, *cells, "equal" if all(check.equal for check in checks.values()) else "DIFFERS")
-
-
-def _cell(check: Check, text: Callable[[Any], str]) -> str:
-    return text(check.measured) if check.equal else f"{text(check.measured)}, formula {text(check.formula)}"
-
-
-def _tensors(shapes: Mapping[str, Shape]) -> str:
-    return f"{len(shapes)}" if shapes else ""
+def _batch(shapes: Mapping[str, Shape]) -> int:
+    return next(iter(shapes.values()))[0]

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from archcalc import layers
-from archcalc.algebra.num import less
 from archcalc.dialects import torch_modules as own
 from archcalc.dialects.torch_modules import Function
 from archcalc.errors import ModelError
 from archcalc.layers.layer import Layer, Shape, positions_of
+from archcalc.layers.pool import pads_itself
 from archcalc.layers.reshape import amounts
-from archcalc.layers.windowed import per_axis, unchecked
+from archcalc.layers.windowed import evenly_padded, per_axis, unchecked
 
 
 @singledispatch
@@ -29,8 +29,7 @@ def _rank(x: Shape) -> int:
 
 def _plain(layer: Any, x: Shape) -> bool:
     """Does PyTorch's own symmetric padding say the same?"""
-    windows = unchecked(layer, x[2:])
-    return not isinstance(layer.padding, str) and all(window.before == window.after for window in windows)
+    return not isinstance(layer.padding, str) and evenly_padded(unchecked(layer, x[2:]))
 
 
 def _padding(layer: Any, x: Shape) -> tuple[int, ...]:
@@ -52,7 +51,7 @@ def _(layer: layers.Conv, x: Shape) -> nn.Module:
 @module.register
 def _(layer: layers.ConvTranspose, x: Shape) -> nn.Module:
     rank, windows = _rank(x), layer.windows(x)
-    plain = not isinstance(layer.padding, str) and all(window.before == window.after for window in windows)
+    plain = not isinstance(layer.padding, str) and evenly_padded(windows)
     cls = getattr(nn if plain else own, f"{'' if plain else 'Cropped'}ConvTranspose{rank}d")
     kernel, stride, dilation = (per_axis(layer, name, rank) for name in ("kernel", "stride", "dilation"))
     crop = tuple(window.before for window in windows) if plain else 0
@@ -65,8 +64,8 @@ def _(layer: layers.ConvTranspose, x: Shape) -> nn.Module:
 
 
 def _pool_is_plain(layer: Any, x: Shape) -> bool:
-    """PyTorch's pools pad evenly, and by at most half their kernel."""
-    return _plain(layer, x) and not any(less(w.kernel, 2 * w.before) for w in unchecked(layer, x[2:]))
+    """Numbers of padding that PyTorch's pool takes as they are."""
+    return not isinstance(layer.padding, str) and pads_itself(layer, x)
 
 
 @module.register
@@ -213,8 +212,7 @@ def _(layer: layers.Dropout, x: Shape) -> nn.Module:
     if layer.function == "channel_dropout" and 1 <= _rank(x) <= 3:
         return getattr(nn, f"Dropout{_rank(x)}d")(layer.rate)  # type: ignore[no-any-return]
     kinds = {"dropout": nn.Dropout, "alpha_dropout": nn.AlphaDropout}
-    # gaussian dropout and drop path have no module: at inference they hand their input on
-    return kinds[layer.function](layer.rate) if layer.function in kinds else Function(layer, lambda x: x)
+    return kinds[layer.function](layer.rate) if layer.function in kinds else own.Noise(layer)
 
 
 @module.register

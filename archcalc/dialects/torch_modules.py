@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from archcalc.layers.layer import Layer, Shape
 from archcalc.layers.norm import LayerNorm, RMSNorm
-from archcalc.layers.windowed import unchecked
+from archcalc.layers.pool import pads_itself
+from archcalc.layers.reshape import Dropout
+from archcalc.layers.windowed import evenly_padded, unchecked
 
 
 def flat(pads: list[tuple[int, int]]) -> list[int]:
-    """(before, after) per axis in PyTorch's order: the last axis first."""
-    return [cells for pair in reversed(pads) for cells in pair]
+    """(before, after) per axis in PyTorch's order: the last axis first. PyTorch pads by numbers, not by symbols."""
+    return [int(cells) for pair in reversed(pads) for cells in pair]
 
 
 class Function(nn.Module):
@@ -31,14 +33,20 @@ class Function(nn.Module):
 
 
 class Padded(nn.Module):
-    """Mixed into a module without padding of its own: pads explicitly, by the layer's rule and the input's size."""
+    """Mixed into a convolution: pads by the layer's rule and the input's size, where uneven on a copy."""
 
     layer: Any
+    weight: Tensor
+    bias: Tensor | None
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = [(window.before, window.after) for window in self.layer.windows(tuple(x.shape))]
-        y: Tensor = super().forward(nn.functional.pad(x, flat(pads)))
-        return y
+        windows = self.layer.windows(tuple(x.shape))
+        padding: Any = [int(window.before) for window in windows]
+        if not evenly_padded(windows):
+            x, padding = nn.functional.pad(x, flat([(window.before, window.after) for window in windows])), 0
+        convolve: Callable[..., Tensor] = getattr(nn.functional, f"conv{len(windows)}d")
+        strides, dilations = ([getattr(w, name) for w in windows] for name in ("stride", "dilation"))
+        return convolve(x, self.weight, self.bias, strides, padding, dilations, self.layer.groups)
 
 
 class PaddedConv1d(Padded, nn.Conv1d):
@@ -85,10 +93,14 @@ class PaddedMaxPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         windows = self.layer.windows(tuple(x.shape))
-        padded = nn.functional.pad(x, flat([(w.before, w.after) for w in windows]), value=-torch.inf)
+        padding = [0 for _ in windows]
         pool: Callable[..., Tensor] = getattr(nn.functional, f"max_pool{len(windows)}d")
         kernel, stride, dilation = ([getattr(w, name) for w in windows] for name in ("kernel", "stride", "dilation"))
-        return pool(padded, kernel, stride, dilation=dilation)
+        if pads_itself(self.layer, tuple(x.shape)):
+            padding = [int(w.before) for w in windows]
+        else:
+            x = nn.functional.pad(x, flat([(w.before, w.after) for w in windows]), value=-torch.inf)
+        return pool(x, kernel, stride, padding, dilation)
 
 
 class PaddedAvgPool(nn.Module):
@@ -102,6 +114,10 @@ class PaddedAvgPool(nn.Module):
         windows, stated = self.layer.windows(tuple(x.shape)), unchecked(self.layer, tuple(x.shape[2:]))
         pool: Callable[..., Tensor] = getattr(nn.functional, f"avg_pool{len(windows)}d")
         kernel, stride = ([getattr(w, name) for w in windows] for name in ("kernel", "stride"))
+        if pads_itself(self.layer, tuple(x.shape)):
+            even = [int(w.before) for w in windows]
+            plain: Tensor = pool(x, kernel, stride, even, False, self.layer.counts_padding)
+            return plain
 
         def mean(values: Tensor, pads: list[tuple[int, int]]) -> Tensor:
             return pool(nn.functional.pad(values, flat(pads)), kernel, stride)
@@ -113,6 +129,28 @@ class PaddedAvgPool(nn.Module):
             behind = [(0, w.after - s.after) for w, s in zip(windows, stated, strict=True)]
             return mean(x, around) / mean(cells, behind)
         return mean(x, around) / mean(cells, around)
+
+
+class Noise(nn.Module):
+    """Dropout that PyTorch has no module for; like all of them it does nothing at inference."""
+
+    def __init__(self, layer: Dropout) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        rate = self.layer.rate
+        if not self.training or rate == 0:
+            return x
+        if rate == 1:
+            return x * torch.zeros((), dtype=x.dtype, device=x.device)
+        if self.layer.function == "gaussian_dropout":
+            noise: Tensor = 1 + torch.randn_like(x) * (rate / (1 - rate)) ** 0.5
+            return x * noise
+        own = 2 if self.layer.function == "channel_dropout" else 1  # axes along which each value has a fate of its own
+        kept = torch.empty((*x.shape[:own], *(1 for _ in x.shape[own:])), dtype=x.dtype, device=x.device)
+        factors: Tensor = kept.bernoulli_(1 - rate) / (1 - rate)
+        return x * factors
 
 
 class AxesLayerNorm(nn.LayerNorm):

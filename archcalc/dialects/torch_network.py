@@ -1,5 +1,6 @@
 """What `archcalc.torch` offers: a whole model as one PyTorch module, whose sub-modules go by the spec's path names."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -7,12 +8,14 @@ from torch import Tensor, nn
 
 from archcalc.dialects.torch import module
 from archcalc.dialects.torch_read import read
-from archcalc.errors import UsageError
+from archcalc.errors import ModelError, UsageError
+from archcalc.model.graph import Graph
 from archcalc.model.model import Model
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Use
 
 __all__ = ["Network", "build", "module", "read"]
+StandIn = Callable[[Use, ModelError], nn.Module]
 OWN = "own"  # where a level keeps the module that goes by the level's own name, such as the join of its branches
 
 
@@ -23,7 +26,7 @@ class Network(nn.Module):
     have `requires_grad` off. It returns one tensor, or a tuple where the model has several outputs.
     """
 
-    def __init__(self, model: Model, uses: list[Use]) -> None:
+    def __init__(self, model: Graph, uses: Sequence[Use], stand_in: StandIn | None = None) -> None:
         super().__init__()
         self.inputs = tuple(model.inputs)
         self.calls: list[tuple[str, str, tuple[str, ...]]] = []  # name, module, what it reads
@@ -31,7 +34,7 @@ class Network(nn.Module):
         paths: dict[str, str] = {}
         levels = {use.name[:at] for use in uses for at, letter in enumerate(use.name) if letter == "/"}
         for use in uses:
-            made = module(use.layer, *use.xs)
+            made = _made(use, stand_in)
             if not use.node.trainable:
                 made.requires_grad_(requires_grad=False)
             path = paths[use.name] = _place(self, use.name, levels)
@@ -50,6 +53,15 @@ class Network(nn.Module):
             values[name] = self.get_submodule(path)(*(values[source] for source in sources))
         results = tuple(values[name] for name in self.outputs)
         return results[0] if len(results) == 1 else results
+
+
+def _made(use: Use, stand_in: StandIn | None) -> nn.Module:
+    try:
+        return module(use.layer, *use.xs)
+    except ModelError as error:
+        if stand_in is None:
+            raise
+        return stand_in(use, error)
 
 
 def _place(root: nn.Module, name: str, levels: set[str]) -> str:
@@ -75,11 +87,14 @@ def build(model: Model, input: Sizes | dict[str, Sizes] | None = None, *, device
     >>> sum(parameter.numel() for parameter in network.parameters())
     9150
     """
-    shapes = full_shapes(model.inputs, input, batch=1)
-    uses = model.walk(shapes)
+    return network_of(model, model.walk(full_shapes(model.inputs, input, batch=1)), device=device)
+
+
+def network_of(model: Graph, uses: Sequence[Use], *, device: str, stand_in: StandIn | None = None) -> Network:
+    """The network of a walked model; `stand_in` makes a module for a layer that has none."""
     wrong = [name for use in uses for name in use.name.split("/") if hasattr(nn.Module, name)]
     if wrong:
         rule = "a layer of a PyTorch module must not take the name of one of its methods"
         raise UsageError("torch", rule, wrong[0], way_out="rename the layer in the spec")
     with torch.device(device):
-        return Network(model, uses)
+        return Network(model, uses, stand_in)

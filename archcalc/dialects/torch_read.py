@@ -53,6 +53,7 @@ def _activation(module: nn.Module) -> Layer:
 @read.register(own.Cropped)
 @read.register(own.PaddedMaxPool)
 @read.register(own.PaddedAvgPool)
+@read.register(own.Noise)
 @read.register(own.AxesLayerNorm)
 @read.register(own.AxesRMSNorm)
 def _(module: Any) -> Layer:

@@ -7,7 +7,17 @@ from msgspec import Meta, Struct
 
 from archcalc.algebra.num import divides, prod
 from archcalc.algebra.ops import Ops
-from archcalc.layers.layer import Layer, Shape, Weight, positions_of, register, shown
+from archcalc.layers.layer import (
+    Layer,
+    Saved,
+    Shape,
+    Weight,
+    keeps_input,
+    keeps_output,
+    positions_of,
+    register,
+    shown,
+)
 
 
 class Row(Struct, frozen=True):
@@ -16,37 +26,38 @@ class Row(Struct, frozen=True):
     formula: str
     per_element: Ops
     alpha: float | None = None  # default of the function's parameter
+    keeps: tuple[str, ...] = ("input",)  # what its derivative is computed from: input, output, one inside, or noise
 
 
 TABLE = {
-    "relu": Row("max(x, 0)", Ops(cmp=1)),
+    "relu": Row("max(x, 0)", Ops(cmp=1), keeps=("output",)),
     "relu6": Row("min(max(x, 0), 6)", Ops(cmp=2)),
     "leaky_relu": Row("x if x > 0 else alpha·x", Ops(mul=1, cmp=1), alpha=0.01),
-    "rrelu": Row("x if x > 0 else (1/8 + 1/3)/2 · x, at inference", Ops(mul=1, cmp=1)),
+    "rrelu": Row("x if x > 0 else (1/8 + 1/3)/2 · x, at inference", Ops(mul=1, cmp=1), keeps=("input", "noise")),
     "threshold": Row("x if x > alpha else 0", Ops(cmp=1), alpha=0.0),
     "elu": Row("x if x > 0 else alpha·(exp(x) − 1)", Ops(mul=1, add=1, cmp=1, exp=1), alpha=1.0),
     "celu": Row("x if x > 0 else alpha·(exp(x·(1/alpha)) − 1)", Ops(mul=2, add=1, cmp=1, exp=1), alpha=1.0),
     "selu": Row("s·(x if x > 0 else a·(exp(x) − 1))", Ops(mul=2, add=1, cmp=1, exp=1)),
-    "sigmoid": Row("1 / (1 + exp(−x))", Ops(add=2, div=1, exp=1)),
-    "logsigmoid": Row("−log(1 + exp(−x))", Ops(add=3, exp=2)),
-    "tanh": Row("tanh(x)", Ops(exp=1)),
-    "softsign": Row("x / (1 + |x|)", Ops(add=1, cmp=1, div=1)),
+    "sigmoid": Row("1 / (1 + exp(−x))", Ops(add=2, div=1, exp=1), keeps=("output",)),
+    "logsigmoid": Row("−log(1 + exp(−x))", Ops(add=3, exp=2), keeps=("input", "inside")),
+    "tanh": Row("tanh(x)", Ops(exp=1), keeps=("output",)),
+    "softsign": Row("x / (1 + |x|)", Ops(add=1, cmp=1, div=1), keeps=("input", "inside")),
     "softplus": Row("log(1 + exp(x)), x itself above a threshold", Ops(add=1, cmp=1, exp=2)),
     "silu": Row("x · sigmoid(x)", Ops(mul=1, add=2, div=1, exp=1)),
     "mish": Row("x · tanh(softplus(x))", Ops(mul=1, add=1, cmp=1, exp=3)),
     "gelu": Row("x·½·(1 + erf(x·√½))", Ops(mul=3, add=1, exp=1)),
     "gelu_tanh": Row("½·x·(1 + tanh(√(2/π)·(x + 0.044715·x·x·x)))", Ops(mul=6, add=2, exp=1)),
-    "quick_gelu": Row("x · sigmoid(1.702·x)", Ops(mul=2, add=2, div=1, exp=1)),
+    "quick_gelu": Row("x · sigmoid(1.702·x)", Ops(mul=2, add=2, div=1, exp=1), keeps=("input", "inside")),
     "hardsigmoid": Row("min(max(x + 3, 0), 6) · (1/6)", Ops(mul=1, add=1, cmp=2)),
     "hardswish": Row("x · min(max(x + 3, 0), 6) · (1/6)", Ops(mul=2, add=1, cmp=2)),
     "hardtanh": Row("min(max(x, −1), 1)", Ops(cmp=2)),
     "hardshrink": Row("x if |x| > alpha else 0", Ops(cmp=2), alpha=0.5),
     "softshrink": Row("x ∓ alpha beyond ±alpha, else 0", Ops(add=1, cmp=2), alpha=0.5),
-    "tanhshrink": Row("x − tanh(x)", Ops(add=1, exp=1)),
+    "tanhshrink": Row("x − tanh(x)", Ops(add=1, exp=1), keeps=("inside",)),
     "abs": Row("|x|", Ops(cmp=1)),
-    "exp": Row("exp(x)", Ops(exp=1)),
+    "exp": Row("exp(x)", Ops(exp=1), keeps=("output",)),
     "log": Row("log(x)", Ops(exp=1)),
-    "sqrt": Row("√x", Ops(div=1)),
+    "sqrt": Row("√x", Ops(div=1), keeps=("output",)),
     "square": Row("x·x", Ops(mul=1)),
 }
 
@@ -96,6 +107,18 @@ class Activation(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return TABLE[self.function].per_element.times(prod(y))
 
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        keeps = TABLE[self.function].keeps
+        if self.function == "logsigmoid" and device == "cuda":
+            keeps = ("input",)  # its fused kernel computes the exponential again
+        tensors: dict[str, Saved] = {
+            "input": Saved(0, prod(y)),
+            "output": Saved("output", prod(y)),
+            "inside": Saved("own", prod(y)),
+            "noise": Saved("own", prod(y), "mask"),
+        }
+        return tuple(tensors[name] for name in keeps)
+
 
 for _name, _row in TABLE.items():
     _fixed: dict[str, Any] = {"function": _name} | ({"alpha": None} if _row.alpha is None else {})
@@ -123,6 +146,9 @@ class PReLU(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops(mul=prod(y), cmp=prod(y))
 
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_input(y)
+
 
 @register("glu", example="glu", on=[(1, 64, 56, 56)])
 class GLU(Layer, frozen=True):
@@ -146,6 +172,9 @@ class GLU(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return (TABLE["sigmoid"].per_element + Ops(mul=1)).times(prod(y))
 
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_input(xs[0])
+
 
 @register("softmax", example="softmax", on=[(1, 1000)])
 class Softmax(Layer, frozen=True):
@@ -168,6 +197,9 @@ class Softmax(Layer, frozen=True):
         elements, rows = row_count(self, y)
         return Ops(add=elements - rows + elements, cmp=elements - rows, div=elements, exp=elements)
 
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_output(y)
+
 
 @register("log_softmax", example="log_softmax", on=[(1, 1000)])
 class LogSoftmax(Layer, frozen=True):
@@ -186,6 +218,9 @@ class LogSoftmax(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         elements, rows = row_count(self, y)
         return Ops(add=elements - rows + 2 * elements, cmp=elements - rows, exp=elements + rows)
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_output(y)
 
 
 def row_count(layer: Softmax | LogSoftmax, y: Shape) -> tuple[int, int]:

@@ -8,8 +8,30 @@ from msgspec import Meta
 from archcalc.algebra.num import divides, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
-from archcalc.layers.layer import Composite, Layer, Part, Shape, Weight, image, numbers, register, shown
-from archcalc.layers.windowed import Cropping, Padding, PerAxis, per_axis, taps_inside, unchecked, windows_over
+from archcalc.layers.layer import (
+    Composite,
+    Layer,
+    Part,
+    Saved,
+    Shape,
+    Weight,
+    image,
+    keeps_input,
+    numbers,
+    register,
+    shown,
+)
+from archcalc.layers.windowed import (
+    Cropping,
+    Padding,
+    PerAxis,
+    evenly_padded,
+    kept_under,
+    per_axis,
+    taps_inside,
+    unchecked,
+    windows_over,
+)
 
 Filters = Annotated[int, Meta(description="output channels")]
 Kernel = Annotated[PerAxis, Meta(description="taps along each axis")]
@@ -93,6 +115,10 @@ class Conv(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return linear_ops(self.macs(xs, y), prod(y), prod(y), self.bias)
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        windows = self.windows(xs[0])
+        return (kept_under(windows, xs[0], copied=not evenly_padded(windows)),)
 
     def taps(self, x: Shape) -> int:
         """Terms of one dot product."""
@@ -207,6 +233,9 @@ class ConvTranspose(Layer, frozen=True):
         windows = self.windows(xs[0])
         reached = prod(w.cells_reached(size, n) for w, size, n in zip(windows, sizes, cells, strict=True))
         return linear_ops(self.macs(xs, y), batch * filters * reached, prod(y), self.bias)
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_input(xs[0])
 
 
 @register("depthwise_conv", example="depthwise_conv: {kernel: 3, padding: same}", on=[(1, 32, 112, 112)])

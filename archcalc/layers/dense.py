@@ -8,7 +8,7 @@ from msgspec import Meta
 from archcalc.algebra.num import differ, prod
 from archcalc.algebra.ops import Ops
 from archcalc.layers.conv import Bias, linear_ops, with_bias
-from archcalc.layers.layer import Layer, Shape, Weight, register, shown
+from archcalc.layers.layer import Layer, Saved, Shape, Weight, register, shown
 
 
 @register("dense", example="dense: 10", on=[(1, 784)])
@@ -45,6 +45,9 @@ class Dense(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return linear_ops(self.macs(xs, y), prod(y), prod(y), self.bias)
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return (Saved(0, prod(xs[0]), wanted_by="weight"),)
 
 
 @register("matmul", example="matmul: {from: [a, b]}", on=[(1, 12, 64, 32), (1, 12, 32, 64)])
@@ -87,3 +90,6 @@ class MatMul(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return linear_ops(self.macs(xs, y), prod(y), prod(y), bias=False)
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return (Saved(0, prod(xs[0]), wanted_by=1), Saved(1, prod(xs[1]), wanted_by=0))

@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from archcalc.algebra.num import prod
 from archcalc.algebra.ops import Ops
-from archcalc.layers.layer import Layer, Shape, Weight, register
+from archcalc.layers.layer import Layer, Saved, Shape, Weight, register
 
 
 @register("embedding", example="embedding: {vocabulary: 50257, width: 768}", on=[(1, 1024)])
@@ -34,3 +35,6 @@ class Embedding(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops()
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return (Saved(0, prod(xs[0]), "index", "int64"),)

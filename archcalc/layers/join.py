@@ -1,13 +1,13 @@
 """Kinds that join several inputs: elementwise with broadcasting, or side by side."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
 from archcalc.algebra.num import differ, prod
 from archcalc.algebra.ops import Ops
-from archcalc.layers.layer import Layer, Shape, positions_of, register, shown
+from archcalc.layers.layer import Layer, Saved, Shape, positions_of, register, shown
 
 TABLE = {  # operations per element and further input
     "add": Ops(add=1),
@@ -65,6 +65,20 @@ class Combine(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return TABLE[self.function].times((len(xs) - 1) * prod(y))
 
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        """Inputs are combined one after another: each step needs both sides, as far as the other has a gradient."""
+        if self.function in ("add", "subtract"):
+            return ()
+        kept: list[Saved] = []
+        for number in range(1, len(xs)):
+            so_far = self.out(*xs[:number]) if number > 1 else xs[0]
+            left: int | Literal["own"] = 0 if number == 1 else "own"
+            both = self.function in ("maximum", "minimum")
+            kept.append(Saved(left, prod(so_far), wanted_by=None if both else number))
+            needs_left = self.function == "multiply" and number == 1
+            kept.append(Saved(number, prod(xs[number]), wanted_by=0 if needs_left else None))
+        return tuple(kept)
+
 
 for _name, _summary in SUMMARIES.items():
     _example = f"{_name}: {{from: [a, b]}}"
@@ -94,3 +108,6 @@ class Concat(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops()
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return ()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from archcalc.algebra.num import less
+from archcalc.algebra.num import less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
 from archcalc.errors import LayerError
@@ -23,6 +23,19 @@ class Weight(Struct, frozen=True):
 
     shape: Shape
     role: Literal["trainable", "buffer", "counter"] = "trainable"  # a counter is listed and never totalled
+
+
+class Saved(Struct, frozen=True):
+    """A tensor that automatic differentiation keeps from the forward pass for the backward pass.
+
+    Parameters add nothing and are not listed. The rules are PyTorch's, in training, for contiguous tensors.
+    """
+
+    of: int | Literal["output", "own"]  # an input by its number, the output, or a tensor of the layer's own
+    elements: int
+    role: Literal["activation", "index", "mask", "statistic"] = "activation"
+    dtype: str | None = None  # None: what the model computes in
+    wanted_by: int | str | None = None  # kept only where this input, or the weight of this name, needs a gradient
 
 
 class Layer(Struct, frozen=True):
@@ -73,6 +86,10 @@ class Layer(Struct, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         """Every elementary operation of one forward pass."""
         raise NotImplementedError
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...] | None:
+        """What PyTorch keeps for the backward pass on a `cuda` or `cpu` device; None where the kind does not say."""
+        return None
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         """One window per spatial axis, where the kind moves windows."""
@@ -132,6 +149,16 @@ def register(
         return cls
 
     return known
+
+
+def keeps_input(x: Shape) -> tuple[Saved, ...]:
+    """The backward pass needs the input, and nothing else."""
+    return (Saved(0, prod(x)),)
+
+
+def keeps_output(y: Shape) -> tuple[Saved, ...]:
+    """The backward pass needs the output, and nothing else."""
+    return (Saved("output", prod(y)),)
 
 
 def kind_of(layer: Layer) -> str:

@@ -8,7 +8,7 @@ from msgspec import Meta
 from archcalc.algebra.num import divides, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
-from archcalc.layers.layer import Layer, Shape, Weight, positions_of, register, shown
+from archcalc.layers.layer import Layer, Saved, Shape, Weight, positions_of, register, shown
 
 Affine = Annotated[bool, Meta(description="scale and shift by learned numbers")]
 Epsilon = Annotated[float, Meta(description="added to the variance; changes no count")]
@@ -27,6 +27,11 @@ def normalise(elements: int, rows: int, affine: bool) -> Ops:
     """
     learned = elements if affine else 0
     return Ops(mul=2 * elements + learned + 2 * rows, add=2 * (elements - rows) + elements + learned + rows, div=rows)
+
+
+def keeps_statistics(x: Shape, rows: int) -> tuple[Saved, ...]:
+    """The input, and each row's mean and inverse deviation."""
+    return (Saved(0, prod(x)), *[Saved("own", rows, "statistic", "float32")] * 2)
 
 
 def channel_weights(channels: int, affine: bool) -> dict[str, Weight]:
@@ -69,6 +74,9 @@ class BatchNorm(Layer, frozen=True):
             return Ops(mul=prod(y), add=prod(y))
         return normalise(elements=prod(y), rows=y[1], affine=self.affine)
 
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_statistics(xs[0], rows=y[1])
+
 
 @register("instance_norm", example="instance_norm", on=[(1, 64, 56, 56)])
 class InstanceNorm(Layer, frozen=True):
@@ -93,6 +101,11 @@ class InstanceNorm(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return normalise(elements=prod(y), rows=y[0] * y[1], affine=self.affine)
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        rows = y[0] * y[1]  # PyTorch normalises batch × channels channels, with its scale repeated for each image
+        repeated = (Saved("own", rows),) if self.affine else ()
+        return keeps_statistics(xs[0], rows) + repeated
 
 
 @register("group_norm", example="group_norm: {groups: 32}", on=[(1, 64, 56, 56)])
@@ -122,6 +135,9 @@ class GroupNorm(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return normalise(elements=prod(y), rows=y[0] * self.groups, affine=self.affine)
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_statistics(xs[0], rows=y[0] * self.groups)
 
 
 @register("layer_norm", example="layer_norm", on=[(1, 197, 768)], main="axes")
@@ -154,6 +170,9 @@ class LayerNorm(Layer, frozen=True):
         ops = normalise(prod(y), prod(y) // prod(normalised(self, y)), self.affine)
         return ops if self.bias or not self.affine else Ops(mul=ops.mul, add=ops.add - prod(y), div=ops.div)
 
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_statistics(xs[0], rows=prod(y) // prod(normalised(self, y)))
+
 
 @register("rms_norm", example="rms_norm", on=[(1, 128, 4096)], main="axes")
 class RMSNorm(Layer, frozen=True):
@@ -181,6 +200,13 @@ class RMSNorm(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         elements, rows = prod(y), prod(y) // prod(normalised(self, y))
         return Ops(mul=2 * elements + (elements if self.affine else 0) + rows, add=elements - rows + rows, div=rows)
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        rows = prod(y) // prod(normalised(self, y))
+        kept = (Saved(0, prod(y)), Saved("own", rows, "statistic", "float32"))
+        if device == "cuda" or not self.affine:
+            return kept
+        return (*kept, Saved("own", prod(y), wanted_by="weight"))  # without a fused kernel the normalised input is kept
 
 
 @register("local_response_norm", example="local_response_norm: 5", on=[(1, 96, 55, 55)], main="size")
@@ -213,6 +239,11 @@ class LocalResponseNorm(Layer, frozen=True):
         window = Window(self.size, before=self.size // 2, after=(self.size - 1) // 2)
         sums = batch * prod(axes) * window.valid_taps(channels, stops=channels) - prod(y)
         return Ops(mul=3 * prod(y), add=sums + prod(y), div=prod(y), exp=2 * prod(y))
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        batch, channels, *axes = y
+        squares = batch * (channels + self.size - 1) * prod(axes)  # padded at both ends of the channels, then averaged
+        return (Saved(0, prod(y)), Saved("own", squares), *[Saved("own", prod(y))] * 2)  # base and power
 
 
 def with_channels(layer: Layer, x: Shape) -> Shape:

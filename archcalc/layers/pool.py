@@ -5,14 +5,16 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from archcalc.algebra.num import ceil_div, gcd, less, prod
+from archcalc.algebra.num import ceil_div, gcd, less, prod, smallest
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
-from archcalc.layers.layer import Layer, Shape, image, register
+from archcalc.layers.layer import Layer, Saved, Shape, image, keeps_input, keeps_output, register
 from archcalc.layers.windowed import (
     Padding,
     PerAxis,
     does_not_fit,
+    evenly_padded,
+    kept_under,
     per_axis,
     taps_inside,
     unchecked,
@@ -48,7 +50,7 @@ def overhanging(pool: "MaxPool | AvgPool", window: Window, n: int) -> Window:
     free = n + window.before + window.after - window.span
     stops = ceil_div(free, window.stride) + 1
     last_inside = (n + window.before - 1) // window.stride + 1  # stops o with o · stride < n + before
-    stops = stops if less(stops, last_inside + 1) else last_inside
+    stops = smallest(stops, last_inside)
     if less(stops, 1):
         raise does_not_fit(pool, window, n)
     overhang = (stops - 1) * window.stride - free
@@ -89,6 +91,9 @@ class MaxPool(Layer, frozen=True):
         windows = self.windows(xs[0])
         taps = taps_inside(windows, axes, stops) - windows_that_meet(windows, axes, stops)
         return Ops(cmp=batch * channels * taps)
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return (pooled_over(self, xs[0]), indices(y))
 
 
 @register("avg_pool", example="avg_pool: 2", on=[(1, 64, 112, 112)])
@@ -136,6 +141,31 @@ class AvgPool(Layer, frozen=True):
         taps = batch * channels * taps_inside(windows, axes, stops)
         return Ops(mul=prod(y), add=taps - prod(y))
 
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        over = pooled_over(self, xs[0])
+        counts = Saved("own", prod(y), "statistic")  # how many cells each mean is of, where they are counted apart
+        return (over,) if over.of == 0 else (over, counts)
+
+
+def pads_itself(pool: MaxPool | AvgPool, x: Shape) -> bool:
+    """Does PyTorch's own pool do this: the same padding before and behind, at most half the kernel?
+
+    Under ceil_mode it adds an overhang to padding in numbers by itself.
+    """
+    windows = unchecked(pool, x[2:])
+    too_much = any(less(window.kernel, 2 * window.before) for window in windows)
+    return evenly_padded(windows) and not too_much and not (pool.ceil_mode and isinstance(pool.padding, str))
+
+
+def pooled_over(pool: MaxPool | AvgPool, x: Shape) -> Saved:
+    """The tensor that PyTorch's pool moves over, and keeps."""
+    return kept_under(pool.windows(x), x, copied=not pads_itself(pool, x))
+
+
+def indices(y: Shape) -> Saved:
+    """Which cell was the largest, for each output."""
+    return Saved("own", prod(y), "index", "int64")
+
 
 def pooled(pool: MaxPool | AvgPool, x: Shape) -> Shape:
     """The output shape of a pool: its windows size the axes, channels stay."""
@@ -169,6 +199,9 @@ class GlobalAvgPool(GlobalPool, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops(mul=prod(y), add=prod(xs[0]) - prod(y))
 
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return ()  # a mean hands the same gradient to every cell
+
 
 @register("global_max_pool", example="global_max_pool", on=[(1, 512, 7, 7)])
 class GlobalMaxPool(GlobalPool, frozen=True):
@@ -180,6 +213,9 @@ class GlobalMaxPool(GlobalPool, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops(cmp=prod(xs[0]) - prod(y))
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_input(xs[0]) + keeps_output(y)  # where they are equal, the gradient goes
 
 
 class AdaptivePool(Layer, frozen=True):
@@ -228,6 +264,10 @@ class AdaptiveAvgPool(AdaptivePool, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops(mul=prod(y), add=self.taps(xs[0], y) - prod(y))
 
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        whole = all(size == 1 for size in per_axis(self, "size", len(y) - 2))
+        return () if whole else keeps_input(xs[0])  # onto one cell it is a mean, which keeps nothing
+
 
 @register("adaptive_max_pool", example="adaptive_max_pool: 6", on=[(1, 256, 13, 13)])
 class AdaptiveMaxPool(AdaptivePool, frozen=True):
@@ -239,3 +279,6 @@ class AdaptiveMaxPool(AdaptivePool, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops(cmp=self.taps(xs[0], y) - prod(y))
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return (*keeps_input(xs[0]), indices(y))

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from archcalc.algebra.num import prod
 from archcalc.algebra.ops import Ops
-from archcalc.layers.layer import Layer, Shape, positions_of, register
+from archcalc.layers.layer import Layer, Saved, Shape, keeps_input, keeps_output, positions_of, register
 
 SUMMARIES = {
     "reduce_mean": "Mean over some axes: n − 1 additions and 1 multiplication per output",
@@ -45,6 +45,9 @@ class Reduce(Layer, frozen=True):
         if self.function == "reduce_max":
             return Ops(cmp=merged)
         return Ops(mul=prod(y) if self.function == "reduce_mean" else 0, add=merged)
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_input(xs[0]) + keeps_output(y) if self.function == "reduce_max" else ()
 
 
 for _name, _summary in SUMMARIES.items():

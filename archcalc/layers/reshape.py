@@ -7,18 +7,21 @@ from msgspec import Meta
 
 from archcalc.algebra.num import divides, less, prod
 from archcalc.algebra.ops import Ops
-from archcalc.layers.layer import Layer, Shape, image, positions_of, register, shown
+from archcalc.layers.layer import Layer, Saved, Shape, image, keeps_input, positions_of, register, shown
 
 Amount = int | tuple[int | tuple[int, int], ...]
 
 
 class Moves(Layer, frozen=True):
-    """A layer that computes nothing: it has no weights and does no operation, by definition."""
+    """A layer that computes nothing: it has no weights and does no operation, by definition; most keep nothing."""
 
     moves_data: ClassVar = True
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops()
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return ()
 
 
 @register("identity", example="identity", on=[(1, 64, 56, 56)])
@@ -46,6 +49,13 @@ class Dropout(Moves, frozen=True):
 
     def out(self, *xs: Shape) -> Shape:
         return xs[0]
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        if self.rate in (0, 1):  # nothing is dropped, or everything: PyTorch multiplies by one zero
+            return () if self.rate == 0 else (Saved("own", 1, "mask"),)
+        masked = {"channel_dropout": prod(y[:2]), "drop_path": y[0]}.get(self.function, prod(y))
+        truth = "bool" if self.function == "dropout" and device == "cuda" else None  # one fused kernel keeps no factors
+        return (Saved("own", masked, "mask", truth),)
 
 
 VARIANTS = {
@@ -163,6 +173,9 @@ class Pad(Moves, frozen=True):
                 if any(less(n - spare, amount) for amount in cells):
                     raise self.error(f"{self.mode} padding must find its cells in the axis", f"{max(cells)} for {n}")
         return (batch, channels, *(n + before + after for n, (before, after) in around))
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_input(xs[0]) if self.mode in ("reflect", "replicate") else ()
 
 
 @register("crop", example="crop: 4", on=[(1, 64, 64, 64)])

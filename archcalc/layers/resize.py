@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from archcalc.algebra.num import prod
 from archcalc.algebra.ops import Ops
-from archcalc.layers.layer import Layer, Shape, image, register
+from archcalc.layers.layer import Layer, Saved, Shape, image, register
 from archcalc.layers.windowed import PerAxis, per_axis
 
 TAPS = {"nearest": 1, "bilinear": 2, "bicubic": 4}  # along each axis
@@ -73,3 +73,6 @@ class Resize(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         taps = TAPS[self.mode] ** (len(y) - 2)
         return Ops() if self.mode == "nearest" else Ops(mul=taps, add=taps - 1).times(prod(y))
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return ()

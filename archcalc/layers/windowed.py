@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
-from archcalc.algebra.num import less
+from archcalc.algebra.num import differ, less, prod
 from archcalc.algebra.window import Window, same_padding
 from archcalc.errors import LayerError, WindowError
+from archcalc.layers.layer import Saved, Shape
 
 PerAxis = int | tuple[int, ...]  # one number for every axis, or one per axis
 Padding = int | tuple[int | tuple[int, int], ...] | Literal["valid", "same", "causal"]
@@ -71,6 +72,20 @@ def padding_over(
                 raise layer.error("causal padding needs exactly one spatial axis", f"{len(axes)}")
             return [(spans[0] - 1, 0)]
     return [p if isinstance(p, tuple) else (p, p) for p in per_axis(layer, "padding", len(axes))]
+
+
+def evenly_padded(windows: Sequence[Window]) -> bool:
+    """Is every axis known to be padded alike before and behind?"""
+    return all(differ(window.before, window.after) is False for window in windows)
+
+
+def kept_under(windows: Sequence[Window], x: Shape, *, copied: bool) -> Saved:
+    """The input, or the padded copy of it that PyTorch's windows move over where it cannot pad by itself."""
+    if not copied:
+        return Saved(0, prod(x))
+    batch, channels, *axes = x
+    sizes = [n + window.before + window.after for window, n in zip(windows, axes, strict=True)]
+    return Saved("own", batch * channels * prod(sizes))
 
 
 def does_not_fit(layer: Windowed, window: Window, n: int) -> LayerError:

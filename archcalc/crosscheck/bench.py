@@ -1,0 +1,143 @@
+"""One network at one size, on the bench: run whole, layer by layer, and each of its layers apart."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from msgspec.structs import replace
+from torch import Tensor, nn
+
+from archcalc.crosscheck import facts
+from archcalc.crosscheck.measure import counted_macs, data, packing, storage, tensors_of
+from archcalc.crosscheck.result import Check
+from archcalc.dialects.torch_network import network_of
+from archcalc.errors import ModelError
+from archcalc.layers.layer import Composite, Layer, Shape
+from archcalc.model.graph import Graph, Node
+from archcalc.model.walk import Use
+from archcalc.questions import saved
+
+Shapes = tuple[Shape, ...]
+Progress = Callable[[Sequence[Use]], Iterable[Use]]  # shows how far a walk over the layers has come
+
+
+class StandIn(nn.Module):
+    """Takes the place of a layer that PyTorch cannot build: its output has the formula's shape, and is not measured."""
+
+    def __init__(self, use: Use, error: ModelError) -> None:
+        super().__init__()
+        self.shape, self.why = use.answers.y, f"{error.rule}; got {error.got}"
+
+    def forward(self, *_: Tensor) -> Tensor:
+        return torch.zeros(self.shape)
+
+
+class Bench:
+    """One network at one size, on its device and on `meta` for torch's counter, and what is known of its layers."""
+
+    def __init__(
+        self,
+        model: Graph,
+        uses: Sequence[Use],
+        shapes: Mapping[str, Shape],
+        device: str,
+        known: dict[Any, list[Check]] | None = None,
+    ) -> None:
+        self.model, self.uses, self.shapes, self.device = model, uses, dict(shapes), device
+        self.known = {} if known is None else known  # what was found of layers, kept from size to size
+        self.twin = network_of(model, self.uses, device="meta", stand_in=StandIn).eval()
+        self.network = self.twin
+        if device != "meta":
+            self.network = network_of(model, self.uses, device=device, stand_in=StandIn).eval()
+        self.dtypes = {name: item.dtype for name, item in model.inputs.items()}
+        self.dtypes |= {use.name: use.dtype for use in self.uses}
+
+    def inputs(self) -> list[Tensor]:
+        """Random inputs, in the model's order; indices are zero, which every table has."""
+        return [data(shape, self.dtypes[name]) for name, shape in self.shapes.items()]
+
+    def in_network(self) -> Iterator[Check]:
+        """The whole network once, layer by layer; each reads what the ones before really gave."""
+        values: dict[str, Any] = dict(zip(self.shapes, self.inputs(), strict=True))
+        last_reader = {source: name for name, _, sources in self.network.calls for source in sources}
+        for use, (name, path, sources) in zip(self.uses, self.network.calls, strict=True):
+            module, twin = self.network.get_submodule(path), self.twin.get_submodule(path)
+            if isinstance(module, StandIn):
+                yield Check.none(name, "runs", module.why)
+                values[name] = module()
+            else:
+                values[name] = yield from self.called(use, module, twin, [values[source] for source in sources])
+            for source in sources:  # a value is let go once its last reader has run
+                if last_reader[source] == name:
+                    values.pop(source, None)
+
+    def called(self, use: Use, module: nn.Module, twin: nn.Module, xs: list[Tensor]) -> Any:
+        """One call: output, tensors and MACs; gives on the output, or one of the right shape if it is not."""
+        try:
+            y, macs = counted_macs(twin, [torch.empty_like(x, device="meta") for x in xs])
+            y = y if module is twin else module(*xs)
+        except (RuntimeError, ValueError) as error:
+            yield facts.refused(use.name, "runs", error)
+            return torch.zeros(use.answers.y)
+        yield Check.of(use.name, "output", use.answers.y, tuple(y.shape))
+        yield Check.of(use.name, "tensors", use.answers.shapes, tensors_of(module))
+        if use.answers.macs or macs:
+            yield Check.of(use.name, "MACs", use.answers.macs, macs)
+        return y if tuple(y.shape) == use.answers.y else torch.zeros(use.answers.y)
+
+    def by_itself(self, show: Progress = iter) -> Iterator[Check]:
+        """Each layer apart, and each composite as a whole."""
+        calls = {name: self.network.get_submodule(path) for name, path, _ in self.network.calls}
+        for use in show(self.uses):
+            if not isinstance(calls[use.name], StandIn):
+                dtypes = tuple(self.dtypes[source] for source in use.inputs)
+                yield from self.apart(use.name, use.layer, use.xs, dtypes)
+        for node, xs in self.composites():
+            yield from self.arithmetic(node.name, node.layer, xs, (None,) * len(xs))
+
+    def apart(self, name: str, layer: Layer, xs: Shapes, dtypes: facts.Dtypes) -> Iterator[Check]:
+        """What one layer does, wherever it stands."""
+        device = self.device
+        yield from self.once(name, ("saved", layer, xs, dtypes), lambda: [facts.kept(layer, xs, dtypes, device)])
+        yield from self.arithmetic(name, layer, xs, dtypes)
+        general = facts.generalised(layer, xs)
+        yield from self.once(name, ("every size", layer, general, dtypes), lambda: [facts.sized(layer, xs, dtypes)])
+
+    def arithmetic(self, name: str, layer: Layer, xs: Shapes, dtypes: facts.Dtypes) -> Iterator[Check]:
+        """Counting one by one; layers that are the same when cut down are counted once."""
+        cut = facts.cut(layer, xs)
+        if isinstance(cut, str):
+            return iter([Check.none(name, "operations", cut)])
+        return self.once(name, ("arithmetic", *cut, dtypes), lambda: facts.arithmetic(*cut, dtypes))
+
+    def once(self, name: str, key: Any, look: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+        """The checks that stand under a key, made when first asked for, as those of this layer."""
+        if key not in self.known:
+            self.known[key] = list(look())
+        return (replace(check, layer=name) for check in self.known[key])
+
+    def composites(self) -> Iterator[tuple[Node, Shapes]]:
+        """The layers of the spec that are built as their parts, with the shapes that they read."""
+        shapes = dict(self.shapes) | {use.name: use.answers.y for use in self.uses}
+        shapes |= {use.node.name: use.answers.y for use in self.uses}  # a composite's output is its last part's
+        for node in self.model.nodes:
+            if isinstance(node.layer, Composite):
+                yield node, tuple(shapes[source] for source in node.inputs)
+
+    def whole(self) -> Check:
+        """The bytes that training the whole network keeps, each storage once."""
+        name = "the whole network"
+        found = saved.kept(self.uses, self.model.inputs, device="cuda" if self.device == "cuda" else "cpu")
+        if isinstance(found, str):
+            return Check.none(name, "saved", found)
+        if any(isinstance(module, StandIn) for module in self.network.modules()):
+            return Check.none(name, "saved", "a layer of it cannot be built")
+        inputs = self.inputs()
+        try:
+            _, packed = packing(self.network, inputs)
+        except (RuntimeError, ValueError) as error:
+            return facts.refused(name, "saved", error)
+        free = {storage(tensor) for tensor in (*inputs, *self.network.parameters(), *self.network.buffers())}
+        blocks = {storage(tensor): tensor.untyped_storage().nbytes() for tensor in packed}
+        measured = sum(size for block, size in blocks.items() if block not in free)
+        return Check.of(name, "saved", saved.bytes_kept(found), measured, "bytes, each storage once")

@@ -1,0 +1,107 @@
+"""Run one PyTorch module and say what was seen: output, tensors, multiply–accumulates, what is kept for backward."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from archcalc.algebra.dtype import bytes_of
+from archcalc.layers.layer import Saved, Shape
+
+
+class Kept(NamedTuple):
+    """A tensor kept for the backward pass: an input by number, the output or an own one; elements; dtype."""
+
+    of: int | str
+    elements: int
+    dtype: str
+
+    @property
+    def bytes(self) -> int:
+        """What it takes."""
+        return bytes_of(self.elements, self.dtype)
+
+    def __str__(self) -> str:
+        of = f"input {self.of + 1}" if isinstance(self.of, int) else self.of
+        return f"{of} {self.elements:,} {self.dtype}"
+
+
+REFUSALS = {  # what PyTorch cannot do, by its message, though the layer is well defined
+    "Expected more than 1 value per channel": "PyTorch does not normalise a single value",
+    "Expected more than 1 spatial element": "PyTorch does not normalise a single value",
+    "smaller than kernel size": "PyTorch's average pool over three axes measures its kernel without the padding",
+}
+
+
+def refusal(error: Exception) -> str | None:
+    """Why PyTorch refuses, where it is known to; None for any other error."""
+    return next((reason for words, reason in REFUSALS.items() if words in str(error)), None)
+
+
+def data(shape: Shape, dtype: str | None, *, largest: int = 1) -> Tensor:
+    """Random values, or indices below `largest`, on the default device."""
+    if dtype is None:
+        return torch.rand(shape) * 4 - 2
+    return torch.randint(0, largest, shape, dtype=getattr(torch, dtype))
+
+
+def storage(tensor: Tensor) -> int:
+    """Which block of memory a tensor lies in."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def counted_macs(module: nn.Module, xs: Sequence[Tensor]) -> tuple[Any, Any]:
+    """The output, and half the FLOPs of torch's counter: right for forward convolution, products and attention."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        y = module(*xs)
+    return y, counter.get_total_flops() // 2
+
+
+def tensors_of(module: nn.Module) -> dict[str, Shape]:
+    """Every parameter and buffer by name."""
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def kept_by(module: nn.Module, xs: Sequence[Tensor]) -> Counter[Kept]:
+    """What automatic differentiation keeps, each storage once, when every input and weight needs a gradient.
+
+    Parameters and buffers are left out.
+    """
+    inputs = [x.detach().requires_grad_(x.is_floating_point()) for x in xs]
+    module.requires_grad_(requires_grad=True)
+    y, packed = packing(module, inputs)
+    places: dict[int, int | str] = {storage(tensor): "" for tensor in module.state_dict().values()}
+    places.setdefault(storage(y), "output")
+    places |= {storage(x): number for number, x in enumerate(inputs)}
+    largest: dict[int, Kept] = {}
+    for tensor in packed:
+        key = storage(tensor)
+        found = Kept(places.get(key, "own"), tensor.numel(), str(tensor.dtype).removeprefix("torch."))
+        if found.of != "" and (key not in largest or largest[key].elements < found.elements):
+            largest[key] = found
+    return Counter(largest.values())
+
+
+def packing(module: nn.Module, xs: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """The output in training, and every tensor that automatic differentiation packed for the backward pass."""
+    packed: list[Tensor] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        packed.append(tensor)
+        return tensor
+
+    was_training = module.training
+    try:
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            y: Any = module.train()(*xs)
+    finally:
+        module.train(was_training)
+    return y, packed
+
+
+def stated(saved: Sequence[Saved], dtype: str = "float32") -> Counter[Kept]:
+    """What a layer says it keeps, in the same terms."""
+    return Counter(Kept(tensor.of, tensor.elements, tensor.dtype or dtype) for tensor in saved)

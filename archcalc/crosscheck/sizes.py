@@ -1,0 +1,222 @@
+"""Formula against formula: what PyTorch derives for symbolic sizes, beside what a layer answers for the same symbols.
+
+PyTorch's side stands on internal names (`FakeTensorMode`, `ShapeEnv`); where a version lacks them, `missing` says so.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import sympy
+import torch
+from msgspec import Struct
+from torch.utils.flop_counter import FlopCounterMode
+
+from archcalc.algebra.symbolic import Agreement, Claim, Class, FloorDiv, agree
+from archcalc.dialects.torch import module
+from archcalc.errors import LayerError
+from archcalc.layers.layer import Layer, Shape
+
+missing = ""
+try:
+    from torch._dispatch.python import enable_python_dispatcher
+    from torch._dynamo.source import ConstantSource
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+except ImportError as error:
+    missing = f"this version of PyTorch has no symbolic sizes ({error})"
+
+MOST_RUNS = 12  # PyTorch's answer may hold for some rests of a division only; others take a run of their own
+Symbolic = tuple[Any, ...]
+
+
+class Derived(Struct, frozen=True):
+    """What PyTorch derived: the input shapes in symbols, the output, the FLOPs, and under which conditions."""
+
+    xs: tuple[Symbolic, ...]
+    y: Symbolic
+    flops: Any
+    conditions: tuple[Any, ...]
+
+
+def compare(layer: Layer, xs: Sequence[Shape], dtypes: Sequence[Any]) -> dict[str, Agreement] | str:
+    """Output sizes and MACs for every size that the layer's weights leave free; or, as text, why they are not known."""
+    if missing:
+        return missing
+    free = free_axes(layer, xs)
+    if not any(free):
+        return "its weights fix every size"
+    try:
+        return _compare(layer, distinct(layer, xs, free), free, dtypes)
+    except (RuntimeError, NotImplementedError, AttributeError, TypeError, ValueError) as error:
+        return f"PyTorch derives no expression ({type(error).__name__})"
+
+
+def _compare(layer: Layer, xs: list[Shape], free: list[set[int]], dtypes: Sequence[Any]) -> dict[str, Agreement] | str:
+    runs: list[Derived] = []
+    for _ in range(MOST_RUNS):
+        runs.append(derive(layer, xs, free, dtypes))
+        if not any(size.free_symbols for x in runs[-1].xs for size in x):
+            return "PyTorch specialises every size"
+        answers = _beside(layer, [run for run in runs if run.xs == runs[0].xs])
+        unseen = next((answer.unseen[0] for answer in answers.values() if answer.unseen), None)
+        another = _of_class(layer, xs, runs[0].xs, unseen) if unseen else None
+        if another is None:
+            break
+        xs = another
+    return answers
+
+
+def _beside(layer: Layer, runs: Sequence[Derived]) -> dict[str, Agreement]:
+    """Our answers for symbols, compared with PyTorch's for the same."""
+    xs = runs[0].xs
+    y = layer.out(*xs)
+    sizes = [agree(n, *(Claim(run.y[axis], run.conditions) for run in runs)) for axis, n in enumerate(y)]
+    order = {"different": 0, "unknown": 1, "equal": 2}
+    output = min(sizes, key=lambda size: (order[size.verdict], -len(size.unseen), size.by == "normal form"))
+    macs = agree(2 * layer.macs(xs, y), *(Claim(run.flops, run.conditions) for run in runs))
+    return {"output": output, "MACs": macs}
+
+
+def derive(layer: Layer, xs: Sequence[Shape], free: Sequence[set[int]], dtypes: Sequence[Any]) -> Derived:
+    """Run the layer's module on symbolic sizes, of which `xs` are an example; equal sizes are one symbol."""
+    environment = ShapeEnv(duck_shape=True)
+    mode = FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True)
+    with torch.device("meta"):
+        made = module(layer, *xs).eval()
+        examples = [torch.empty(x, dtype=dtype) for x, dtype in zip(xs, dtypes, strict=True)]
+    inputs = [
+        mode.from_tensor(example, symbolic_context=_context(example.dim(), axes), source=ConstantSource(f"x{number}"))
+        for number, (example, axes) in enumerate(zip(examples, free, strict=True))
+    ]
+    with _quiet(), ExitStack() as stack:
+        for manager in (mode, enable_python_dispatcher(), torch.device("meta"), torch.no_grad()):
+            stack.enter_context(manager)
+        counter = stack.enter_context(FlopCounterMode(display=False))
+        y = made(*inputs)
+    known = _constants(environment)
+    *shapes, output = [tuple(_expression(size, known) for size in tensor.shape) for tensor in (*inputs, y)]
+    names = _named(shapes)
+    return Derived(
+        tuple(tuple(size.subs(names) for size in shape) for shape in shapes),
+        tuple(size.subs(names) for size in output),
+        _expression(counter.get_total_flops(), known).subs(names),
+        tuple(_translated(guard.expr).subs(names) for guard in environment.guards),
+    )
+
+
+def _named(shapes: Sequence[Symbolic]) -> dict[Any, Any]:
+    """PyTorch's symbols by the place where they first stand, so that two runs speak of the same."""
+    names: dict[Any, Any] = {}
+    for number, shape in enumerate(shapes):
+        for axis, size in enumerate(shape):
+            if size.is_Symbol and size not in names:
+                names[size] = sympy.Symbol(f"{'xyzuvw'[number]}{axis}", integer=True, positive=True)
+    return names
+
+
+def _context(rank: int, free: set[int]) -> Any:
+    kinds = [DimDynamic.DUCK if axis in free else DimDynamic.STATIC for axis in range(rank)]
+    return StatelessSymbolicContext(dynamic_sizes=kinds)
+
+
+def _constants(environment: Any) -> dict[Any, Any]:
+    """Expressions that PyTorch has found to be a number, under its conditions."""
+    equal = [guard.expr for guard in environment.guards if isinstance(guard.expr, sympy.Eq)]
+    return {expression.lhs: expression.rhs for expression in equal if expression.rhs.is_Integer}
+
+
+def _expression(size: Any, known: Mapping[Any, Any]) -> Any:
+    expression = sympy.sympify(getattr(getattr(size, "node", None), "expr", size))
+    return _translated(expression.xreplace(known))
+
+
+def _translated(expression: Any) -> Any:
+    """PyTorch's own integer functions as ours and sympy's."""
+    names: dict[str, Any] = {
+        "FloorDiv": FloorDiv,
+        "CleanDiv": FloorDiv,
+        "CeilDiv": lambda p, q: -FloorDiv(-p, q),
+        "Mod": lambda p, q: p - q * FloorDiv(p, q),
+        "PythonMod": lambda p, q: p - q * FloorDiv(p, q),
+        "Max": sympy.Max,
+        "Min": sympy.Min,
+    }
+    if not getattr(expression, "args", ()):
+        return expression
+    inner = [_translated(part) for part in expression.args]
+    return names.get(type(expression).__name__, expression.func)(*inner)
+
+
+def free_axes(layer: Layer, xs: Sequence[Shape]) -> list[set[int]]:
+    """Axes of each input whose size may change without another weight; equal sizes in one place change together."""
+    weights = layer.weights(*xs)
+    free: list[set[int]] = [set() for _ in xs]
+    for axis in range(max(map(len, xs))):
+        for size in {x[axis] for x in xs if axis < len(x)}:
+            changed = [_with(xs, axis, size, other) for other in (size + 1, 2 * size, 3 * size)]
+            if any(_accepts(layer, other) and layer.weights(*other) == weights for other in changed):
+                for x, axes in zip(xs, free, strict=True):
+                    if axis < len(x) and x[axis] == size:
+                        axes.add(axis)
+    return free
+
+
+def _with(xs: Sequence[Shape], axis: int, size: int, other: int) -> list[Shape]:
+    return [tuple(other if at == axis and n == size else n for at, n in enumerate(x)) for x in xs]
+
+
+def _accepts(layer: Layer, xs: Sequence[Shape]) -> bool:
+    try:
+        layer.out(*xs)
+    except LayerError:
+        return False
+    return True
+
+
+def distinct(layer: Layer, xs: Sequence[Shape], free: Sequence[set[int]]) -> list[Shape]:
+    """Example sizes of at least 2, no two free axes alike unless they must be: each gets a symbol of its own."""
+    taken = {n for x, axes in zip(xs, free, strict=True) for at, n in enumerate(x) if at not in axes}
+    shapes = list(xs)
+    for axis in range(max(map(len, xs))):
+        for size in sorted({x[axis] for x, axes in zip(shapes, free, strict=True) if axis in axes}):
+            found = next(_larger(layer, shapes, axis, size, taken), None)
+            if found is not None:
+                shapes = found[0]
+                taken.add(found[1])
+    return shapes
+
+
+def _larger(layer: Layer, xs: list[Shape], axis: int, size: int, taken: set[int]) -> Iterator[tuple[list[Shape], int]]:
+    """Sizes that the layer accepts; small ones last, since PyTorch treats an output of one cell apart."""
+    least = max(size, 2)
+    for other in (*range(least + 24, least + 88), *range(least, least + 24)):
+        shapes = _with(xs, axis, size, other)
+        if other not in taken and _accepts(layer, shapes):
+            yield shapes, other
+
+
+def _of_class(layer: Layer, xs: list[Shape], symbols: Sequence[Symbolic], place: Class) -> list[Shape] | None:
+    """Example sizes of a residue class; None where the layer accepts none of the first."""
+    wanted = {symbol: (m, rest) for symbol, m, rest in place}
+    shapes = xs
+    for axis in range(max(map(len, xs))):
+        for x, names in zip(xs, symbols, strict=True):
+            if axis < len(x) and names[axis] in wanted:
+                m, rest = wanted.pop(names[axis])
+                taken = {n for other in shapes for n in other} - {x[axis]}
+                near = (n for n in range(x[axis], x[axis] + 64 * m) if n % m == rest and n not in taken)
+                shapes = _with(shapes, axis, x[axis], next(near))
+    return shapes if _accepts(layer, shapes) else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """PyTorch logs what it cannot derive; that is told in our own words."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)

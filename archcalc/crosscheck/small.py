@@ -1,0 +1,66 @@
+"""A smaller layer of the same make: sizes, channels and filters cut until counting one by one is quick."""
+
+from collections.abc import Iterator
+from msgspec.structs import replace
+
+from archcalc.errors import LayerError
+from archcalc.layers.layer import Composite, Layer, Shape
+from archcalc.model.walk import answer
+
+AMOUNTS = ("filters", "units", "vocabulary", "width", "groups")  # fields that say how many of the same
+
+
+def work(layer: Layer, xs: tuple[Shape, ...]) -> int:
+    """Operations and output elements together: what counting one by one takes."""
+    if isinstance(layer, Composite):
+        shapes: list[Shape] = []
+        names: dict[str | int, Shape] = dict(enumerate(xs))
+        total = 0
+        for part in layer.parts(*xs):
+            ys = tuple(names[source] for source in part.sources)
+            total += work(part.layer, ys)
+            shapes.append(part.layer.out(*ys))
+            names[part.name] = shapes[-1]
+        return total
+    answers = answer(layer, xs)
+    return answers.ops.total + answers.elements
+
+
+def smaller(layer: Layer, xs: tuple[Shape, ...], most: int) -> tuple[Layer, tuple[Shape, ...]] | None:
+    """The layer and its inputs, halved here and there while it still accepts them, until the work is at most that.
+
+    None where even the smallest takes more.
+    """
+    while work(layer, xs) > most:
+        step = next(_accepted(layer, xs), None)
+        if step is None:
+            return None
+        layer, xs = step
+    return layer, xs
+
+
+def _accepted(layer: Layer, xs: tuple[Shape, ...]) -> Iterator[tuple[Layer, tuple[Shape, ...]]]:
+    now = work(layer, xs)
+    for fields, shapes in _halvings(layer, xs):
+        try:
+            candidate: Layer = replace(layer, **fields)
+            if work(candidate, shapes) < now:
+                yield candidate, shapes
+        except LayerError:  # halves that do not go together
+            continue
+
+
+def _halvings(layer: Layer, xs: tuple[Shape, ...]) -> Iterator[tuple[dict[str, int], tuple[Shape, ...]]]:
+    """Fields and shapes: everything halved at once, channels with their groups, then single axes and fields."""
+    fields = {name: _half(getattr(layer, name)) for name in AMOUNTS if isinstance(getattr(layer, name, None), int)}
+    for changed in (fields, {}):
+        yield changed, tuple(tuple(map(_half, x)) for x in xs)
+    yield fields, tuple((x[0], _half(x[1]), *x[2:]) if len(x) > 1 else x for x in xs)
+    for axis in range(max(map(len, xs))):
+        yield {}, tuple(tuple(_half(n) if at == axis else n for at, n in enumerate(x)) for x in xs)
+        yield {}, tuple(tuple(n - 1 if at == axis and n > 1 else n for at, n in enumerate(x)) for x in xs)
+    yield from (({name: amount}, xs) for name, amount in fields.items())
+
+
+def _half(n: int) -> int:
+    return (n + 1) // 2
