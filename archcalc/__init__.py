@@ -8,10 +8,23 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["ArchcalcError", "Input", "Model", "Report", "__version__", "layers", "load", "loads", "torch", "verify"]
+__all__ = [
+    "ArchcalcError",
+    "Input",
+    "Model",
+    "Report",
+    "__version__",
+    "layers",
+    "load",
+    "loads",
+    "torch",
+    "verify",
+    "verify_kinds",
+]
 
 if TYPE_CHECKING:
     from archcalc import layers
+    from archcalc.crosscheck.kinds import verify_kinds
     from archcalc.crosscheck.verify import verify
     from archcalc.dialects import torch_network as torch
     from archcalc.dialects.yaml import load, loads
@@ -36,8 +49,8 @@ def __getattr__(name: str) -> Any:
 
     if name in _ROOMS:
         return _needing_torch(_ROOMS[name]) if name == "torch" else import_module(_ROOMS[name])
-    if name == "verify":
-        return _needing_torch("archcalc.crosscheck.verify").verify
+    if name in ("verify", "verify_kinds"):
+        return getattr(_needing_torch(f"archcalc.crosscheck.{'kinds' if name == 'verify_kinds' else name}"), name)
     if name not in _HOMES:
         raise AttributeError(f"module 'archcalc' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
@@ -51,7 +64,8 @@ def _needing_torch(module: str) -> Any:
     except ModuleNotFoundError as error:
         from archcalc.errors import CannotRun
 
-        raise CannotRun("torch", "needs PyTorch", str(error), way_out="pip install 'archcalc[torch]'") from None
+        needed = "PyTorch" if error.name == "torch" else f"the package {error.name}"
+        raise CannotRun("torch", f"needs {needed}", str(error), way_out="pip install 'archcalc[torch]'") from None
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ FLOORS = {
     "crosscheck": 7, "cli": 8, "__main__": 9, "": 9,
 }  # fmt: skip
 LIGHT = {"", "errors"}  # the package itself imports nothing until it is asked, and anyone may read its version
-HEAVY = ("numpy", "sympy", "torch", "onnx", "matplotlib", "pydantic", "tabulate", "jsonschema")
+HEAVY = ("numpy", "sympy", "torch", "onnx", "matplotlib", "pydantic", "tabulate", "jsonschema", "hypothesis", "tqdm")
 
 
 def room(path):
@@ -117,7 +117,7 @@ def test_inner_imports_are_of_optional_or_slow_packages():
                     elif isinstance(node, ast.Import):
                         inner |= {alias.name for alias in node.names}
     assert inner == {
-        "sympy", "numpy", "tabulate", "difflib", "csv", "io", "html", "json", "importlib",
+        "sympy", "numpy", "tabulate", "difflib", "csv", "io", "html", "json", "importlib", "tqdm",
         "archcalc", "archcalc.errors", "archcalc.dialects", "archcalc.dialects.schema", "archcalc.dialects.kinds",  # foreign words that most calls never need
     }  # fmt: skip
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from archcalc import load
 from archcalc.algebra.ops import CONVENTIONS
+from archcalc.crosscheck.strategies import accepted, axes, convs, per_axis
 from archcalc.dialects.yaml import zoo_names
 from archcalc.layers import Conv, Dense, SeparableConv
 from archcalc.model.report import Row
 from archcalc.model.walk import answer
 from tests.asking import model_of
 from tests.cases import CASES
-from tests.strategies import accepted, axes, convs, per_axis
 
 SUMMED = ("params", "trainable_params", "buffers", "macs", "macs_exact", "flops", "output_bytes")
 
@@ -23,7 +23,7 @@ SUMMED = ("params", "trainable_params", "buffers", "macs", "macs_exact", "flops"
 def test_groups_divide_weights_and_macs(data, rank, groups):
     kernel = data.draw(per_axis(rank, 1, 3))
     x = (1, 4, *data.draw(axes(rank, low=3)))
-    plain, _ = accepted(Conv(filters=8, kernel=kernel, bias=False), x)
+    plain, _ = accepted(lambda: Conv(filters=8, kernel=kernel, bias=False), x)
     grouped = Conv(filters=8, kernel=kernel, bias=False, groups=groups)
     whole, part = answer(plain, (x,)), answer(grouped, (x,))
     assert part.params * groups == whole.params
@@ -33,8 +33,8 @@ def test_groups_divide_weights_and_macs(data, rank, groups):
 
 @given(convs())
 def test_exact_macs_never_exceed_macs_and_meet_them_without_padding(pair):
-    layer, x = pair
-    answers = answer(layer, (x,))
+    layer, xs = pair
+    answers = answer(layer, xs)
     assert 0 <= answers.macs_exact <= answers.macs
     if layer.padding in (0, "valid"):
         assert answers.macs_exact == answers.macs

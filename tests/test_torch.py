@@ -5,23 +5,25 @@ from itertools import product
 from operator import lt
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from archcalc import Model, load, loads
 from archcalc.dialects.yaml import zoo_names
 from archcalc.errors import LayerError, ModelError, UsageError
-from archcalc.layers import AvgPool, Conv, ConvTranspose, Embedding, Layer, MaxPool, SeparableConv
+from archcalc.layers import KINDS, AvgPool, Conv, ConvTranspose, Embedding, Layer, MaxPool, PReLU, SeparableConv
 from archcalc.layers.windowed import per_axis, unchecked
 from archcalc.model.walk import answer
 from tests.asking import model_of
 from tests.cases import CASES
-from tests.strategies import convs, pools, transposed
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from archcalc.crosscheck.facts import alone  # noqa: E402
+from archcalc.crosscheck.kinds import dtypes_of  # noqa: E402
+from archcalc.crosscheck.strategies import cases, convs, pools  # noqa: E402
 from archcalc.dialects.torch import module  # noqa: E402
 from archcalc.dialects.torch_network import build  # noqa: E402
 from archcalc.dialects.torch_read import read  # noqa: E402
@@ -74,28 +76,6 @@ def test_cases(case):
     assert uses[-1].answers.y == case.out
 
 
-@given(convs())
-def test_random_convolutions(pair):
-    agrees(pair[0], [pair[1]])
-
-
-@given(transposed())
-def test_random_transposed_convolutions(pair):
-    agrees(pair[0], [pair[1]])
-
-
-@given(pools())
-def test_random_pools(pair):
-    layer, x = pair
-    assume(not refused_by_torch(layer, x))
-    agrees(layer, [x])
-
-
-def refused_by_torch(layer, x):
-    """PyTorch's three-axis average pool alone measures its kernel against the axis without the padding."""
-    return isinstance(layer, AvgPool) and len(x) == 5 and any(map(lt, x[2:], per_axis(layer, "kernel", 3)))
-
-
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 4), st.booleans())
 def test_ceil_mode_sizes(n, kernel, stride, ceil):
     """The rule of the last window, on single axes where it is easiest to get wrong."""
@@ -131,10 +111,28 @@ def other_size(model):
     return None if len(item.shape) == 1 else item.shape[1:]
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_random_configurations_are_read_as_they_were_built(name):
+    @given(cases(KINDS[name]))
+    @settings(max_examples=max(20, settings().max_examples // 3))
+    def built_and_read(case):
+        layer, xs = case
+        assume(not isinstance(layer, PReLU) or xs[0][1] > 1)  # one slope for one channel is one slope for all
+        for use in alone(layer, xs, dtypes_of(layer, xs))[1]:
+            assert canonical(read(module(use.layer, *use.xs))) == canonical(use.layer)
+
+    built_and_read()
+
+
+def refused_by_torch(layer, x):
+    """PyTorch's three-axis average pool alone measures its kernel against the axis without the padding."""
+    return isinstance(layer, AvgPool) and len(x) == 5 and any(map(lt, x[2:], per_axis(layer, "kernel", 3)))
+
+
 @given(pools())
 def test_pools_compute_what_they_say(pair):
     """Also those that PyTorch cannot pad: against windows cut out one by one."""
-    layer, x = pair
+    layer, (x,) = pair
     assume(not refused_by_torch(layer, x))
     data = torch.rand(x, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) - 0.5
     by_hand = pooled_by_hand(layer, data)
@@ -166,7 +164,7 @@ def pooled_by_hand(layer, data):
 @given(convs())
 def test_padding_rules_are_explicit_padding(pair):
     """The built convolution equals one on an input padded by hand."""
-    layer, x = pair
+    layer, (x,) = pair
     made = module(layer, x).double()
     data = torch.rand(x, dtype=torch.float64)
     pads = [cells for w in reversed(layer.windows(x)) for cells in (w.before, w.after)]

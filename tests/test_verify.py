@@ -1,89 +1,175 @@
 """The cross-check as a user runs it: whole networks, what it finds, what it refuses, and that it leaves no trace."""
 
 import json
+import random
+import re
+import subprocess
 import sys
+from math import prod
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import archcalc
+from archcalc.algebra.ops import Ops
 from archcalc.cli.main import main
+from archcalc.dialects.spec_line import line_of, spec_of
 from archcalc.dialects.yaml import zoo_names
 from archcalc.errors import CannotRun, UsageError
-from archcalc.layers import Conv
+from archcalc.layers import KINDS, Conv, Dropout, MaxPool, Resize
+from tests.asking import layer_of
+from tests.cases import CASES
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-
-def other_size(model):
-    at = model.expect.get("at", {})
-    (item,) = model.inputs.values()
-    return next(iter(at)) if at else None if len(item.shape) == 1 else item.shape[1:]
+from archcalc.crosscheck import cost, verify  # noqa: E402
 
 
 @pytest.mark.parametrize("name", zoo_names())
 def test_every_network_of_the_zoo_at_two_sizes(name):
     model = archcalc.load(f"zoo:{name}")
-    for size in (None, other_size(model)):
-        report = model.report(size)
-        found = archcalc.verify(model, size)
-        assert found.failures == ()
-        assert {check.layer for check in found.checks} == {row.name for row in report.rows}
-        assert sum(check.measured for check in found.checks if check.what == "MACs") == report.totals.macs
+    found = archcalc.verify(model, samples=1, seed=1)
+    assert found.failures == ()
+    assert found.unchecked == ()
+    (item,) = model.inputs.values()
+    assert len(found.runs) == (1 if len(item.shape) == 1 else 2)  # a vector has one size
+    for run in found.runs:
+        (shape,) = run.inputs.values()
+        report = model.report(shape[1:])
+        assert {check.layer for check in run.checks} >= {row.name for row in report.rows}
+        assert sum(check.measured for check in run.checks if check.what == "MACs") == report.totals.macs
+        assert run.whole.verdict == "equal"
 
 
-@pytest.mark.parametrize("name", ["digits", "exercise_m", "lenet5"])
+@pytest.mark.parametrize("name", ["digits", "exercise_m", "lenet5", "exercise_o"])
 def test_small_networks_with_real_numbers(name):
     found = archcalc.verify(archcalc.load(f"zoo:{name}"), device="cpu", batch=2)
     assert found.failures == ()
-    assert "all equal" in str(found)
+    assert found.unchecked == ()
+    assert found.environment["device"] == "cpu"
+
+
+PAGE = f"""\
+exercise_e: image 1×1×32×32, formulas beside the real network
+
+layer      output      tensors       MACs  saved bytes  verdict
+---------  ----------  -------  ---------  -----------  -------
+conv1      1×32×30×30        2    259,200        4,096  equal
+max_pool1  1×32×15×15                          172,800  equal
+conv2      1×32×13×13        2  1,557,504       28,800  equal
+max_pool2  1×32×6×6                             30,848  equal
+flatten1   1×1152                                       equal
+dense1     1×128             2    147,456        4,608  equal
+dense2     1×10              2      1,280          512  equal
+---------  ----------  -------  ---------  -----------  -------
+total                           1,965,440      237,568  equal
+
+output      7 equal: shape of the real output
+tensors     7 equal: the real parameters and buffers, by name and shape
+MACs        4 equal: torch's counter, on the meta device
+exact MACs  4 equal: counting one by one
+operations  7 equal: counting one by one
+values      7 equal: the program that was counted computes what the real layer
+            does
+saved       8 equal: tensors that automatic differentiation packs in training;
+            in the total each storage once, no input
+every size  7 equal: what PyTorch derives for symbolic sizes
+with        torch {torch.__version__}, cpu, seed 0
+not         peak memory, time, and what CUDA keeps for backward: --device cuda
+            measures them
+"""
 
 
 def test_the_page(capsys):
     assert main(["verify", "zoo:exercise_e", "--input", "32x32", "--device", "cpu"]) == 0
-    assert capsys.readouterr().out == (
-        "exercise_e: image 1×1×32×32, formula against the real network\n\n"
-        "layer      output      tensors       MACs  verdict\n"
-        "---------  ----------  -------  ---------  -------\n"
-        "conv1      1×32×30×30        2    259,200  equal\n"
-        "max_pool1  1×32×15×15                      equal\n"
-        "conv2      1×32×13×13        2  1,557,504  equal\n"
-        "max_pool2  1×32×6×6                        equal\n"
-        "flatten1   1×1152                          equal\n"
-        "dense1     1×128             2    147,456  equal\n"
-        "dense2     1×10              2      1,280  equal\n\n"
-        "checked  7 of output, 7 of tensors, 4 of MACs: all equal\n"
-        f"with     torch {torch.__version__}, cpu, seed 0\n"
-        "not      operations other than MACs, tensors saved for backward, memory, time\n"
-    )
+    assert capsys.readouterr().out == PAGE
 
 
-def test_a_wrong_formula_is_found(monkeypatch, capsys):
+def test_a_wrong_formula_is_found(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(Conv, "macs", lambda *_: 7)
     assert main(["verify", "zoo:exercise_f"]) == 5
     out = capsys.readouterr().out
-    assert "conv1  1×1×8×8        2  576, formula 7  DIFFERS" in out
-    assert "1 differ" in out
-    assert main(["verify", "zoo:exercise_f", "--json"]) == 5
-    checks = json.loads(capsys.readouterr().out)["checks"]
-    assert [(check["what"], check["equal"]) for check in checks] == [
-        ("output", True),
-        ("tensors", True),
-        ("MACs", False),
-    ]
+    assert "conv1  1×1×8×8        2   576          400  DIFFERS" in out
+    assert "MACs        0 equal, 1 differs: torch's counter, on the meta device" in out
+    assert "differs     conv1, MACs: formula 7, measured 576" in out
+    path = tmp_path / "found.json"
+    assert main(["verify", "zoo:exercise_f", "--json", "-o", str(path)]) == 5
+    (run,) = json.loads(path.read_text())["runs"]
+    verdicts = {check["what"]: check["verdict"] for check in run["checks"] if check["layer"] == "conv1"}
+    assert verdicts == {
+        "output": "equal", "tensors": "equal", "MACs": "differs", "saved": "equal", "operations": "differs",
+        "exact MACs": "differs", "values": "equal", "every size": "differs",
+    }  # fmt: skip
+
+
+FROZEN = """
+archcalc: 1
+inputs: {image: [4, 8, 8], mask: [4, 8, 8], tokens: {shape: [8], dtype: int64}}
+layers:
+  - relu: {name: before, from: image}
+  - dropout: {name: nothing, rate: 0}
+  - conv: {name: frozen, filters: 4, kernel: 1, trainable: false}
+  - sigmoid: {name: still}
+  - conv: {name: first, filters: 4, kernel: 1}
+  - multiply: {name: masked, from: [first, mask]}
+  - multiply: {name: square, from: [masked, masked]}
+  - flatten: {name: flat}
+  - dense: {name: fixed, units: 8, trainable: false}
+  - relu: {name: last}
+  - embedding: {name: table, from: tokens, vocabulary: 5, width: 8}
+  - matmul: {name: scores, from: [table, table], transpose_second: true}
+"""
+
+
+def test_a_layer_keeps_only_what_a_gradient_needs():
+    """Nothing before the first trained weight; no partner that needs no gradient; a view's storage is its source's."""
+    model = archcalc.loads(FROZEN)
+    found = archcalc.verify(model)
+    assert found.failures == ()
+    first, square, last = 4 * 64, 4 * 64, 8  # what conv reads (still), what square reads (masked), last's output
+    table = 8 * 8  # both factors of the product are the same storage
+    assert found.runs[0].whole.measured == 4 * (first + square + last + table)
+
+
+def test_batches_repeats_of_one_kind_and_several_inputs():
+    model = archcalc.loads(
+        "archcalc: 1\ninputs: {a: [3, 6, 6], b: [3, 6, 6]}\n"
+        "layers: [{add: {from: [a, b]}}, {separable_conv: {filters: 2, kernel: 3, padding: same}}, permute: [0, 2, 3, 1]]\n"
+    )
+    found = archcalc.verify(model, {"a": "8x8", "b": "8x8"}, batch=3, samples=0)
+    assert found.failures == ()
+    assert [check.note for check in found.unchecked] == ["permute1: what reads a permuted tensor may keep a copy of it"]
+    assert found.runs[0].inputs == {"a": (3, 3, 8, 8), "b": (3, 3, 8, 8)}
 
 
 def world():
     """What other code would notice."""
     return (
         torch.get_rng_state().tolist(), torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled(),
-        torch.are_deterministic_algorithms_enabled(),
+        torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"), torch.are_deterministic_algorithms_enabled(),
+        torch.get_num_threads(), random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2],
     )  # fmt: skip
 
 
-def test_the_world_is_left_as_it_was(monkeypatch):
+@pytest.fixture
+def unusual():
+    """A world that is not as PyTorch starts."""
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
     torch.manual_seed(3)
+    with torch.inference_mode(), torch.autocast("cpu"):
+        yield
+    torch.set_default_device(None)
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("unusual")
+def test_the_world_is_left_as_it_was(monkeypatch):
     before = world()
-    archcalc.verify(archcalc.load("zoo:digits"), device="cpu", seed=5)
+    assert archcalc.verify(archcalc.load("zoo:digits"), device="cpu", seed=5).failures == ()
+    assert world() == before
+    assert archcalc.verify_kinds(1, seed=5).failures == ()
     assert world() == before
     monkeypatch.setattr(torch.nn.Conv2d, "forward", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -91,11 +177,21 @@ def test_the_world_is_left_as_it_was(monkeypatch):
     assert world() == before
 
 
+def test_a_network_of_the_users_own_is_not_touched():
+    model = archcalc.load("zoo:exercise_b")
+    network = archcalc.torch.build(model).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    archcalc.verify(model, device="cpu")
+    assert network.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
 def test_what_cannot_run_is_refused_before_anything_is_allocated(capsys):
     assert main(["verify", "zoo:vgg16", "--input", "100000x100000", "--device", "cpu"]) == 7
     err = capsys.readouterr().err
-    assert err.startswith("archcalc: verify: the network must fit the memory; got ")
-    assert err.endswith(" free\n  --device meta, or a smaller --input\n")
+    assert err.startswith("archcalc: verify: the network must fit the memory; got 33.91 TiB of weights, outputs and ")
+    assert err.endswith(" available\n  --device meta, or a smaller --input\n")
     assert main(["verify", "zoo:digits", "--input", "100000x100000"]) == 0
     if not torch.cuda.is_available():
         with pytest.raises(CannotRun, match="needs a CUDA device"):
@@ -104,20 +200,56 @@ def test_what_cannot_run_is_refused_before_anything_is_allocated(capsys):
         archcalc.verify(archcalc.load("zoo:digits"), device="tpu")
 
 
-def test_without_torch_one_line_names_the_extra(monkeypatch, capsys):
+def test_available_memory_is_told_also_without_proc(monkeypatch):
+    def absent(*_, **__):
+        raise FileNotFoundError
+
+    least = verify.available_bytes()
+    monkeypatch.setattr("builtins.open", absent)
+    assert 0 < least <= verify.available_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["verify"], 2, "verify: needs a MODEL, or --kinds; got neither"),
+        (
+            ["verify", "--kinds", "zoo:digits"],
+            2,
+            "--kinds: takes no model: it makes its own configurations; got zoo:digits",
+        ),
+        (["verify", "zoo:digits", "--cases", "5"], 2, "--cases: goes with --kinds; got 5"),
+        (["verify", "--kinds", "--cases", "0"], 2, "--cases: must be at least 1; got 0"),
+        (["verify", "zoo:digits", "--samples", "-1"], 2, "--samples: must be at least 0; got -1"),
+    ],
+)
+def test_usage(arguments, code, message, capsys):
+    assert main(arguments) == code
+    assert capsys.readouterr().err == f"archcalc: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("package", "needs", "what"),
+    [
+        ("torch", "PyTorch", "zoo:digits"),
+        ("torch", "PyTorch", "--kinds"),
+        ("hypothesis", "the package hypothesis", "--kinds"),
+    ],
+)
+def test_without_a_package_one_line_names_the_extra(monkeypatch, capsys, package, needs, what):
     for name in [name for name in sys.modules if name.startswith(("archcalc.crosscheck", "archcalc.dialects.torch"))]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert main(["verify", "zoo:digits"]) == 7
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["verify", what]) == 7
     assert capsys.readouterr().err == (
-        "archcalc: torch: needs PyTorch; got import of torch halted; None in sys.modules\n"
+        f"archcalc: torch: needs {needs}; got import of {package} halted; None in sys.modules\n"
         "  pip install 'archcalc[torch]'\n"
     )
 
 
-def test_a_kind_without_a_module_is_named(capsys, tmp_path):
-    from archcalc.algebra.ops import Ops
-    from archcalc.layers import KINDS, Layer, register
+def mystery():
+    """A kind that nobody has taught PyTorch."""
+    from archcalc.layers import Layer, register
 
     @register("mystery", example="mystery", on=[(1, 4)])
     class Mystery(Layer, frozen=True):
@@ -127,12 +259,133 @@ def test_a_kind_without_a_module_is_named(capsys, tmp_path):
             return xs[0]
 
         def ops(self, xs, y):
-            return Ops()
+            return Ops(add=y[1])
 
+    return Mystery
+
+
+def test_a_kind_without_a_module_is_named_and_unchecked(capsys, tmp_path):
+    mystery()
     path = tmp_path / "m.yaml"
-    path.write_text("archcalc: 1\ninputs: {x: [4]}\nlayers: [mystery]\n")
+    path.write_text("archcalc: 1\ninputs: {x: [4]}\nlayers: [dense: 3, mystery, dense: 2]\n")
     try:
-        assert main(["verify", str(path)]) == 3
-        assert "mystery: has no PyTorch module; got Mystery" in capsys.readouterr().err
+        assert main(["verify", str(path)]) == 0
+        out = capsys.readouterr().out
+        assert re.search("^mystery1 +unchecked$", out, re.M)
+        assert "unchecked   runs of mystery1: mystery has no PyTorch module\n" in out
+        assert (
+            "unchecked   saved of the whole network: mystery1: mystery does not say what it\n            keeps\n" in out
+        )
+        assert main(["verify", str(path), "--strict"]) == 6
+        assert (
+            capsys.readouterr().err
+            == "archcalc: verify: under --strict everything must be checked; got checks that could not be made\n"
+        )
+        found = archcalc.verify_kinds(1)
+        (own,) = [kind for kind in found.found if kind.kind == "mystery"]
+        assert own.failure is None
+        assert {check.note for check in own.unchecked} == {"mystery has no PyTorch module"}
+        assert "example     no random configurations, only the example: mystery" in str(found)
     finally:
         KINDS.pop("mystery")
+
+
+def test_a_taught_kind_is_checked_as_far_as_it_says():
+    from archcalc.dialects.torch import module
+
+    cls = mystery()
+    module.register(cls)(lambda *_: torch.nn.Identity())
+    try:
+        found = archcalc.verify(archcalc.loads("archcalc: 1\ninputs: {x: [4]}\nlayers: [mystery]\n"))
+        assert found.failures == ()
+        assert {(check.what, check.note) for check in found.unchecked} == {
+            ("saved", "the kind does not say what it keeps"),
+            ("operations", "mystery has no program that counts one by one"),
+            ("saved", "mystery1: mystery does not say what it keeps"),
+        }
+    finally:
+        KINDS.pop("mystery")
+
+
+def test_a_mistake_in_a_kind_is_made_small_and_can_be_pasted_back(monkeypatch, capsys, tmp_path):
+    from archcalc.crosscheck import kinds
+
+    monkeypatch.setattr(kinds, "KINDS", {name: KINDS[name] for name in ("relu", "max_pool")})
+    monkeypatch.setattr(MaxPool, "ops", lambda self, xs, y: all_taps(self.windows(xs[0]), y))
+    assert main(["verify", "--kinds", "--cases", "60", "--seed", "2"]) == 5
+    table, _, failure = capsys.readouterr().out.partition("# archcalc verify FILE")
+    assert re.search("^relu .* equal$", table, re.M)
+    assert re.search("^max_pool .* DIFFERS$", table, re.M)
+    assert "# max_pool, operations: formula mul 0, add 0, cmp " in failure
+    spec = failure[failure.index("archcalc: 1") :]
+    assert len(spec) < 120  # small
+    path = tmp_path / "case.yaml"
+    path.write_text(spec)
+    assert main(["verify", str(path)]) == 5
+    monkeypatch.undo()
+    assert main(["verify", str(path)]) == 0
+
+
+def all_taps(windows, y):
+    """Comparisons as if every tap were on the axis."""
+    return Ops(cmp=prod(y) * (prod(window.kernel for window in windows) - 1))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.line[:50])
+def test_a_layer_written_as_a_line_is_read_as_itself(case):
+    layer = layer_of(case.line)
+    assert layer_of(line_of(layer)) == layer
+
+
+def test_a_spec_of_one_layer():
+    text = spec_of(Resize(mode="nearest"), ((2, 3, 4, 4), (2, 1, 5, 6)), (None, None))
+    assert text == (
+        "archcalc: 1\nname: resize_case\ninputs:\n  x1: [3, 4, 4]\n  x2: [1, 5, 6]\nlayers:\n  - resize: {from: [x1, x2]}"
+    )
+    assert archcalc.loads(text).report().output == (1, 3, 5, 6)
+    assert line_of(Dropout("drop_path", rate=0.25)) == "drop_path: {rate: 0.25}"
+
+
+class Clock:
+    """A stand-in for a CUDA event: every mark is ten milliseconds after the one before."""
+
+    now = 0
+
+    def __init__(self, enable_timing):
+        self.at = None
+
+    def record(self):
+        Clock.now += 10
+        self.at = Clock.now
+
+    def elapsed_time(self, end):
+        return end.at - self.at
+
+
+def test_cuda_costs_are_read_from_events_and_the_allocator(monkeypatch):
+    """Without a card: the order of steps, the statistics, and that the network is left as it was."""
+    done = []
+    stand_in = SimpleNamespace(
+        Event=Clock, synchronize=lambda: done.append("wait"), reset_peak_memory_stats=lambda: done.append("reset"),
+        max_memory_allocated=lambda: 4096,
+    )  # fmt: skip
+    monkeypatch.setattr(torch, "cuda", stand_in)
+    network = torch.nn.Linear(3, 2).eval()
+    x = torch.rand(4, 3)
+    found = cost.measured(network, lambda: [x], "cuda")
+    assert found["peak_bytes"] == 4096
+    hundredth = pytest.approx(0.01)
+    for step in ("forward", "training"):
+        assert found[step] == {"median_s": hundredth, "low_s": hundredth, "high_s": hundredth, "repeats": cost.REPEATS}
+    assert done == ["wait", "wait", "reset", "wait", "wait"]  # forward; a step, a counted step; training
+    assert not network.training
+    assert network.weight.grad is None
+    assert cost.measured(network, lambda: [x], "cpu") is None
+
+
+def test_a_progress_bar_is_no_part_of_the_result(tmp_path):
+    """Neither stream of a process that is not a terminal shows one."""
+    command = [sys.executable, "-m", "archcalc", "verify", "zoo:exercise_f"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stderr == ""
+    assert done.stdout.startswith("exercise_f: image 1×1×10×10, formulas beside the real network")

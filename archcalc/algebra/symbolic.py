@@ -128,23 +128,17 @@ def agree(expression: Any, *claims: Claim) -> Agreement:
     if 0 in differences:
         return Agreement("equal", "normal form")
     about = set().union(*(difference.free_symbols for difference in differences))
-    conditions = [
-        [
-            _relation(c)
-            for condition in claim.conditions
-            for c in sympy.And.make_args(condition)
-            if c.free_symbols <= about
-        ]
-        for claim in claims
-    ]  # what is assumed of other symbols excludes no size of these
-    moduli = _moduli([*differences, *(condition for group in conditions for condition in group)])
+    assumed = [[_relation(c) for given in claim.conditions for c in sympy.And.make_args(given)] for claim in claims]
+    # what is assumed of other symbols too excludes no size of these by itself
+    own = [[condition for condition in conditions if condition.free_symbols <= about] for conditions in assumed]
+    moduli = _moduli([*differences, *(condition for conditions in own for condition in conditions)])
     count = prod(moduli.values())
     if count > MOST_CLASSES:
         return Agreement("unknown", f"{count} residue classes are too many to look at")
     unseen = []
     for rests in product(*map(range, moduli.values())):
         place = tuple((symbol, m, rest) for (symbol, m), rest in zip(moduli.items(), rests, strict=True))
-        found = [_in_class(*pair, place) for pair in zip(differences, conditions, strict=True)]
+        found = [_in_class(*claim, place) for claim in zip(differences, own, assumed, strict=True)]
         wrong = next((answer for answer in found if isinstance(answer, Agreement)), None)
         if wrong is not None:
             return wrong
@@ -153,19 +147,23 @@ def agree(expression: Any, *claims: Claim) -> Agreement:
     return Agreement("equal", f"{count - len(unseen)} residue classes", tuple(unseen))
 
 
-def _in_class(difference: Any, conditions: Sequence[Any], place: Class) -> "Agreement | bool":
+def _in_class(difference: Any, own: Sequence[Any], assumed: Sequence[Any], place: Class) -> "Agreement | bool":
     """True where the difference vanishes, False where the conditions exclude the class, else why not."""
     sizes = {symbol: m * sympy.Symbol(f"t_{symbol}", integer=True, positive=True) + rest for symbol, m, rest in place}
-    if any(_relation(condition.subs(sizes)) == sympy.false for condition in conditions):
+    if any(_relation(condition.subs(sizes)) == sympy.false for condition in own):
         return False
     if normal(difference.subs(sizes)) == 0:
         return True
-    for t in (1, 2, 3):
-        known = dict.fromkeys(difference.free_symbols, 2) | {symbol: m * t + rest for symbol, m, rest in place}
-        admitted = all(condition.subs(known) != sympy.false for condition in conditions)
-        if admitted and difference.subs(known) != 0:
-            return Agreement("different", ", ".join(f"{symbol} = {size}" for symbol, size in known.items()))
-    return Agreement("unknown", f"not decided for {', '.join(f'{s} = {m}·t + {rest}' for s, m, rest in place)}")
+    symbols = sorted(difference.free_symbols.union(*(condition.free_symbols for condition in assumed)), key=str)
+    for t, others in product((1, 2, 3), (2, 5, 30)):
+        known = {symbol: others + number for number, symbol in enumerate(symbols)}
+        known |= {symbol: m * t + rest for symbol, m, rest in place}
+        apart = difference.subs(known)
+        if apart.is_Rational and apart != 0 and all(condition.subs(known) == sympy.true for condition in assumed):
+            apart_at = ", ".join(f"{symbol} = {size}" for symbol, size in known.items())
+            return Agreement("different", apart_at or "every size")
+    where = ", ".join(f"{symbol} = {m}·t + {rest}" for symbol, m, rest in place)
+    return Agreement("unknown", f"not decided for {where}" if where else f"not decided: {difference}")
 
 
 def _relation(condition: Any) -> Any:

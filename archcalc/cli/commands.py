@@ -1,6 +1,7 @@
 """What each command does with its options: load, ask, print; returns the exit code."""
 
 import argparse
+import contextlib
 import os
 import sys
 from typing import Any
@@ -62,15 +63,46 @@ def check(options: argparse.Namespace) -> int:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Build the real network and lay its shapes, tensors and MACs beside the formulas."""
+    """Lay formulas beside the real network: of one model, or of every kind over random configurations."""
+    found = _verified_kinds(options) if options.kinds else _verified_model(options)
+    _write(_json(found.to_dict()) if options.json else found.text(_width()), options.output)
+    if found.failures:
+        return 5
+    if options.strict and found.unchecked:
+        _say("verify: under --strict everything must be checked; got checks that could not be made")
+        return 6
+    return 0
+
+
+def _verified_model(options: argparse.Namespace) -> Any:
+    if options.cases is not None:
+        raise UsageError("--cases", "goes with --kinds", f"{options.cases}")
+    if options.model is None:
+        raise UsageError("verify", "needs a MODEL, or --kinds", "neither")
     import archcalc
 
-    found = archcalc.verify(
-        _model(options), parse(options.input) if options.input is not None else None,
-        batch=options.batch, device=options.device, seed=options.seed,
-    )  # fmt: skip
-    print(_json(found.to_dict()) if options.json else found)
-    return 5 if found.failures else 0
+    size = parse(options.input) if options.input is not None else None
+    fixed = {"batch": options.batch, "device": options.device, "samples": options.samples, "seed": options.seed}
+    return archcalc.verify(_model(options), size, **fixed, show=lambda uses: _bar(uses, "layers"))
+
+
+def _verified_kinds(options: argparse.Namespace) -> Any:
+    if options.model is not None or options.input or options.set or options.samples or options.batch != 1:
+        given = options.model or "--input, --batch, --set or --samples"
+        raise UsageError("--kinds", "takes no model: it makes its own configurations", given)
+    import archcalc
+
+    number = 1_000 if options.cases is None else options.cases
+    check = archcalc.verify_kinds
+    with contextlib.closing(_bar(None, "configurations", total=number)) as bar:
+        return check(number, device=options.device, seed=options.seed, shown=bar.update)
+
+
+def _bar(items: Any, unit: str, total: int | None = None) -> Any:
+    """The items, with a progress bar on standard error where that is a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(items, unit=f" {unit}", total=total, leave=False, disable=None, file=sys.stderr)
 
 
 def layers(options: argparse.Namespace) -> int:

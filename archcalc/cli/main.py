@@ -110,14 +110,25 @@ def _check(add: Adder) -> None:
 
 
 def _verify(add: Adder) -> None:
-    verify = add("verify", commands.verify, "build the real network in PyTorch and compare shapes, tensors and MACs", (
-        "archcalc verify model.yaml --input 64x64", "archcalc verify zoo:resnet50 --device meta --json",
+    what = "build the real network in PyTorch and lay every formula beside what is measured"
+    verify = add("verify", commands.verify, what, (
+        "archcalc verify model.yaml --input 64x64",
+        "archcalc verify zoo:resnet50 --samples 2 --json",
+        "archcalc verify --kinds --cases 10000",
     ))  # fmt: skip
-    _spec_options(verify)
+    _spec_options(verify, needed=False)
     where = "where it runs; meta (the default) computes shapes without numbers, and allocates nothing"
     verify.add_argument("--device", choices=["meta", "cpu", "cuda"], default="meta", help=where)
-    verify.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the random weights and inputs")
+    more = "random other input sizes that are looked at too (default 0)"
+    verify.add_argument("--samples", type=_whole, default=0, metavar="K", help=more)
+    kinds = "instead of a model, random configurations of every kind of layer"
+    verify.add_argument("--kinds", action="store_true", help=kinds)
+    verify.add_argument("--cases", type=_whole, metavar="N", help="how many configurations (default 1000)")
+    verify.add_argument("--seed", type=_whole, default=0, metavar="S", help="of weights, inputs, sizes, configurations")
+    strict = f"exit with {INCOMPLETE} if something could not be checked"
+    verify.add_argument("--strict", action="store_true", help=strict)
     verify.add_argument("--json", action="store_true", help="write the checks as JSON")
+    verify.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
 
 
 def _layers(add: Adder) -> None:
@@ -151,8 +162,9 @@ def _adder(subparsers: Any) -> Adder:
     return add
 
 
-def _spec_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("model", metavar="MODEL", help="a YAML file, - for standard input, or zoo:NAME")
+def _spec_options(command: argparse.ArgumentParser, *, needed: bool = True) -> None:
+    where = "a YAML file, - for standard input, or zoo:NAME"
+    command.add_argument("model", metavar="MODEL", nargs=None if needed else "?", help=where)
     size = "1024x1024, or 3x1024x1024, or name=SIZE for several inputs; default: the spec's"
     command.add_argument("--input", metavar="SIZE", action="append", help=size)
     command.add_argument("--batch", type=_whole, default=1, metavar="N", help="images at once (default 1)")

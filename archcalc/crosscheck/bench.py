@@ -12,6 +12,7 @@ from archcalc.crosscheck.measure import counted_macs, data, packing, storage, te
 from archcalc.crosscheck.result import Check
 from archcalc.dialects.torch_network import network_of
 from archcalc.errors import ModelError
+from archcalc.layers import Embedding
 from archcalc.layers.layer import Composite, Layer, Shape
 from archcalc.model.graph import Graph, Node
 from archcalc.model.walk import Use
@@ -26,10 +27,10 @@ class StandIn(nn.Module):
 
     def __init__(self, use: Use, error: ModelError) -> None:
         super().__init__()
-        self.shape, self.why = use.answers.y, f"{error.rule}; got {error.got}"
+        self.shape, self.why = use.answers.y, f"{use.kind} {error.rule}"
 
-    def forward(self, *_: Tensor) -> Tensor:
-        return torch.zeros(self.shape)
+    def forward(self, *xs: Tensor) -> Tensor:
+        return torch.zeros(self.shape, device=xs[0].device)
 
 
 class Bench:
@@ -51,10 +52,12 @@ class Bench:
             self.network = network_of(model, self.uses, device=device, stand_in=StandIn).eval()
         self.dtypes = {name: item.dtype for name, item in model.inputs.items()}
         self.dtypes |= {use.name: use.dtype for use in self.uses}
+        tables = [use.inputs[0] for use in self.uses if isinstance(use.layer, Embedding)]
+        self.dtypes |= {name: self.dtypes[name] or "int64" for name in tables if name in model.inputs}  # indices
 
     def inputs(self) -> list[Tensor]:
         """Random inputs, in the model's order; indices are zero, which every table has."""
-        return [data(shape, self.dtypes[name]) for name, shape in self.shapes.items()]
+        return [data(shape, self.dtypes[name], self.device) for name, shape in self.shapes.items()]
 
     def in_network(self) -> Iterator[Check]:
         """The whole network once, layer by layer; each reads what the ones before really gave."""
@@ -64,7 +67,7 @@ class Bench:
             module, twin = self.network.get_submodule(path), self.twin.get_submodule(path)
             if isinstance(module, StandIn):
                 yield Check.none(name, "runs", module.why)
-                values[name] = module()
+                values[name] = module(*(values[source] for source in sources))
             else:
                 values[name] = yield from self.called(use, module, twin, [values[source] for source in sources])
             for source in sources:  # a value is let go once its last reader has run
@@ -78,12 +81,12 @@ class Bench:
             y = y if module is twin else module(*xs)
         except (RuntimeError, ValueError) as error:
             yield facts.refused(use.name, "runs", error)
-            return torch.zeros(use.answers.y)
+            return torch.zeros(use.answers.y, device=self.device)
         yield Check.of(use.name, "output", use.answers.y, tuple(y.shape))
         yield Check.of(use.name, "tensors", use.answers.shapes, tensors_of(module))
         if use.answers.macs or macs:
             yield Check.of(use.name, "MACs", use.answers.macs, macs)
-        return y if tuple(y.shape) == use.answers.y else torch.zeros(use.answers.y)
+        return y if tuple(y.shape) == use.answers.y else torch.zeros(use.answers.y, device=self.device)
 
     def by_itself(self, show: Progress = iter) -> Iterator[Check]:
         """Each layer apart, and each composite as a whole."""

@@ -19,7 +19,7 @@ from archcalc.layers.layer import Layer, Shape, shown
 from archcalc.model.graph import Graph, Input, Node
 from archcalc.model.walk import Use, walk
 
-MOST = 6_000  # operations and outputs that are counted one by one for one layer: a few hundredths of a second
+MOST = 10_000  # operations and outputs that are counted one by one for one layer: a few hundredths of a second
 POSITIVE = ("log", "sqrt")  # functions of positive numbers
 TOLERANCE = 1e-9  # relative and absolute; both sides compute in float64
 
@@ -44,16 +44,16 @@ def kept(layer: Layer, xs: Shapes, dtypes: Dtypes, device: str) -> Check:
         return Check.none(layer.kind, "saved", "the kind does not say what it keeps")
     try:
         with torch.device(device):
-            found = kept_by(module(layer, *xs), inputs_for(layer, xs, dtypes))
+            found = kept_by(module(layer, *xs), inputs_for(layer, xs, dtypes, device))
     except (RuntimeError, ValueError) as error:
         return refused(layer.kind, "saved", error)
     return Check.of(layer.kind, "saved", sorted(stated(tensors).elements(), key=str), sorted(found.elements(), key=str))
 
 
-def inputs_for(layer: Layer, xs: Shapes, dtypes: Dtypes) -> list[Tensor]:
+def inputs_for(layer: Layer, xs: Shapes, dtypes: Dtypes, device: str) -> list[Tensor]:
     """Random inputs; indices within the layer's table."""
     highest = layer.vocabulary if isinstance(layer, Embedding) else 1
-    return [data(x, dtype, largest=highest) for x, dtype in zip(xs, dtypes, strict=True)]
+    return [data(x, dtype, device, largest=highest) for x, dtype in zip(xs, dtypes, strict=True)]
 
 
 def alone(layer: Layer, xs: Shapes, dtypes: Dtypes) -> tuple[Graph, list[Use]]:
@@ -97,7 +97,7 @@ def counted(layer: Layer, xs: Shapes, dtypes: Dtypes) -> tuple[Values, Values, O
     """The real layer's output in float64, the program's, its operations, and its products that met no padding."""
     with torch.device("cpu"), torch.no_grad():
         network = randomised(Network(*alone(layer, xs, dtypes)).double().eval())
-        inputs = [x.double() if x.is_floating_point() else x for x in inputs_for(layer, xs, dtypes)]
+        inputs = [x.double() if x.is_floating_point() else x for x in inputs_for(layer, xs, dtypes, "cpu")]
         if layer.kind in POSITIVE:
             inputs = [x.abs() + 0.1 for x in inputs]
         y = network(*inputs)

@@ -134,13 +134,14 @@ def verify_kinds(
     shares = {name: SHARE.get(kind.cls, USUAL) for name, kind in KINDS.items()}
     with untouched(seed, device):
         found = tuple(
-            _verified(KINDS[name], max(1, round(number * share / sum(shares.values()))), device, seed, shown)
+            verified(KINDS[name], max(1, round(number * share / sum(shares.values()))), device, seed, shown)
             for name, share in shares.items()
         )
         return KindsVerification(environment_of(device, seed), found, not_checked(device))
 
 
-def _verified(kind: Kind, number: int, device: str, seed: int, shown: Callable[[], None]) -> Found:
+def verified(kind: Kind, number: int, device: str, seed: int, shown: Callable[[], None] = lambda: None) -> Found:
+    """Random configurations of one kind, the first that fails made as small as it gets."""
     found = Found(kind.name)
     last: list[tuple[Case, list[Check]]] = []
     known: dict[Any, list[Check]] = {}

@@ -41,11 +41,11 @@ def refusal(error: Exception) -> str | None:
     return next((reason for words, reason in REFUSALS.items() if words in str(error)), None)
 
 
-def data(shape: Shape, dtype: str | None, *, largest: int = 1) -> Tensor:
-    """Random values, or indices below `largest`, on the default device."""
+def data(shape: Shape, dtype: str | None, device: str, *, largest: int = 1) -> Tensor:
+    """Random values from −2 to 2, or indices below `largest`."""
     if dtype is None:
-        return torch.rand(shape) * 4 - 2
-    return torch.randint(0, largest, shape, dtype=getattr(torch, dtype))
+        return torch.rand(shape, device=device) * 4 - 2
+    return torch.randint(0, largest, shape, dtype=getattr(torch, dtype), device=device)
 
 
 def storage(tensor: Tensor) -> int:

@@ -21,7 +21,7 @@ WHATS: dict[What, str] = {  # and the oracle that each is compared with
     "exact MACs": "counting one by one",
     "operations": "counting one by one",
     "values": "the program that was counted computes what the real layer does",
-    "saved": "tensors that automatic differentiation packs in training",
+    "saved": "tensors that automatic differentiation packs in training; in the total each storage once, no input",
     "every size": "what PyTorch derives for symbolic sizes",
     "runs": "PyTorch builds and runs it",
 }

@@ -16,7 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from archcalc.algebra.symbolic import Agreement, Claim, Class, FloorDiv, agree
 from archcalc.dialects.torch import module
 from archcalc.errors import LayerError
+from archcalc.layers import AvgPool, MaxPool
 from archcalc.layers.layer import Layer, Shape
+from archcalc.layers.pool import pads_itself
 
 missing = ""
 try:
@@ -47,13 +49,36 @@ def compare(layer: Layer, xs: Sequence[Shape], dtypes: Sequence[Any]) -> dict[st
     free = free_axes(layer, xs)
     if not any(free):
         return "its weights fix every size"
+    examples = distinct(layer, xs, free)
     try:
-        return _compare(layer, distinct(layer, xs, free), free, dtypes)
+        found = [_compare(layer, examples, axes, dtypes) for axes in _together(layer, xs, free)]
     except (RuntimeError, NotImplementedError, AttributeError, TypeError, ValueError) as error:
         return f"PyTorch derives no expression ({type(error).__name__})"
+    known = [answer for answer in found if not isinstance(answer, str)]
+    if len(known) < len(found):
+        return next(answer for answer in found if isinstance(answer, str))
+    return {what: _weakest([answer[what] for answer in known]) for what in ("output", "MACs")}
+
+
+def _together(layer: Layer, xs: Sequence[Shape], free: list[set[int]]) -> list[list[set[int]]]:
+    """The axes that are symbols at once: all, or one after another for a pool over a padded copy.
+
+    Its axes do not depend on each other, it has no MACs, and the conditions under which PyTorch pads three symbols at
+    once fill the memory.
+    """
+    if not isinstance(layer, MaxPool | AvgPool) or pads_itself(layer, xs[0]):
+        return [free]
+    return [[{axis}] for axis in sorted(free[0])]
+
+
+def _weakest(answers: Sequence[Agreement]) -> Agreement:
+    """The answer that shows least."""
+    order = {"different": 0, "unknown": 1, "equal": 2}
+    return min(answers, key=lambda answer: (order[answer.verdict], -len(answer.unseen), answer.by == "normal form"))
 
 
 def _compare(layer: Layer, xs: list[Shape], free: list[set[int]], dtypes: Sequence[Any]) -> dict[str, Agreement] | str:
+    """One run, and more where PyTorch's conditions leave classes of sizes out."""
     runs: list[Derived] = []
     for _ in range(MOST_RUNS):
         runs.append(derive(layer, xs, free, dtypes))
@@ -73,10 +98,8 @@ def _beside(layer: Layer, runs: Sequence[Derived]) -> dict[str, Agreement]:
     xs = runs[0].xs
     y = layer.out(*xs)
     sizes = [agree(n, *(Claim(run.y[axis], run.conditions) for run in runs)) for axis, n in enumerate(y)]
-    order = {"different": 0, "unknown": 1, "equal": 2}
-    output = min(sizes, key=lambda size: (order[size.verdict], -len(size.unseen), size.by == "normal form"))
     macs = agree(2 * layer.macs(xs, y), *(Claim(run.flops, run.conditions) for run in runs))
-    return {"output": output, "MACs": macs}
+    return {"output": _weakest(sizes), "MACs": macs}
 
 
 def derive(layer: Layer, xs: Sequence[Shape], free: Sequence[set[int]], dtypes: Sequence[Any]) -> Derived:
@@ -142,7 +165,11 @@ def _translated(expression: Any) -> Any:
         "PythonMod": lambda p, q: p - q * FloorDiv(p, q),
         "Max": sympy.Max,
         "Min": sympy.Min,
+        "ToFloat": lambda p: p,  # a size times a whole number, which floats hold exactly
+        "TruncToInt": lambda p: p if p.is_integer else sympy.Function("TruncToInt")(p),
     }
+    if expression.is_Float and float(expression).is_integer():
+        return sympy.Integer(int(expression))
     if not getattr(expression, "args", ()):
         return expression
     inner = [_translated(part) for part in expression.args]

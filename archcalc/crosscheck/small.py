@@ -1,6 +1,7 @@
 """A smaller layer of the same make: sizes, channels and filters cut until counting one by one is quick."""
 
 from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from archcalc.errors import LayerError
@@ -51,11 +52,14 @@ def _accepted(layer: Layer, xs: tuple[Shape, ...]) -> Iterator[tuple[Layer, tupl
 
 
 def _halvings(layer: Layer, xs: tuple[Shape, ...]) -> Iterator[tuple[dict[str, int], tuple[Shape, ...]]]:
-    """Fields and shapes: everything halved at once, channels with their groups, then single axes and fields."""
+    """Fields and shapes: everything halved at once, channels with their groups, one group, single axes and fields."""
     fields = {name: _half(getattr(layer, name)) for name in AMOUNTS if isinstance(getattr(layer, name, None), int)}
     for changed in (fields, {}):
         yield changed, tuple(tuple(map(_half, x)) for x in xs)
     yield fields, tuple((x[0], _half(x[1]), *x[2:]) if len(x) > 1 else x for x in xs)
+    groups = getattr(layer, "groups", 1)
+    if groups > 1 and hasattr(layer, "filters"):
+        yield {"filters": layer.filters // groups, "groups": 1}, tuple((x[0], x[1] // groups, *x[2:]) for x in xs)
     for axis in range(max(map(len, xs))):
         yield {}, tuple(tuple(_half(n) if at == axis else n for at, n in enumerate(x)) for x in xs)
         yield {}, tuple(tuple(n - 1 if at == axis and n > 1 else n for at, n in enumerate(x)) for x in xs)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from archcalc.algebra.dtype import bytes_of
 from archcalc.algebra.units import iec
 from archcalc.crosscheck import cost
 from archcalc.crosscheck.bench import Bench, Progress
@@ -17,6 +18,7 @@ from archcalc.layers.layer import Shape
 from archcalc.model.model import Model
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import outline, walk
+from archcalc.questions import saved
 
 DEVICES = ("meta", "cpu", "cuda")
 
@@ -114,17 +116,23 @@ def _run(model: Model, shapes: Mapping[str, Shape], device: str, known: dict[Any
 
 
 def _must_fit(model: Model, shapes: Mapping[str, Shape], device: str) -> None:
-    """Refuse a network whose weights and outputs, if none of them were let go, exceed the free memory."""
-    totals = model.report({name: shape[1:] for name, shape in shapes.items()}, batch=_batch(shapes)).totals
-    needed = totals.weight_bytes + totals.buffer_bytes + totals.output_bytes
-    if device == "cuda":
-        free = torch.cuda.mem_get_info()[0]
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Refuse a network whose weights, outputs and tensors kept for backward, all at once, exceed the free memory."""
+    uses = model.walk(shapes)
+    owned = sum(use.answers.params + use.answers.buffers for use in uses if not use.shared)
+    found = saved.kept(uses, model.inputs, device="cuda" if device == "cuda" else "cpu")
+    kept = 0 if isinstance(found, str) else saved.bytes_kept(found)
+    needed = kept + sum(bytes_of(n, "float32") for n in (owned, *(use.answers.elements for use in uses)))
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else available_bytes()
     if needed > free:
-        got = f"{iec(needed)} of weights and outputs, {iec(free)} free"
+        got = f"{iec(needed)} of weights, outputs and what training keeps, {iec(free)} available"
         raise CannotRun("verify", "the network must fit the memory", got, way_out="--device meta, or a smaller --input")
 
 
-def _batch(shapes: Mapping[str, Shape]) -> int:
-    return next(iter(shapes.values()))[0]
+def available_bytes() -> int:
+    """Memory that a program can have without swapping: what Linux says, else all there is."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        return 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -203,10 +203,11 @@ class RMSNorm(Layer, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         rows = prod(y) // prod(normalised(self, y))
-        kept = (Saved(0, prod(y)), Saved("own", rows, "statistic", "float32"))
-        if device == "cuda" or not self.affine:
-            return kept
-        return (*kept, Saved("own", prod(y), wanted_by="weight"))  # without a fused kernel the normalised input is kept
+        if device == "cuda":
+            return (Saved(0, prod(y)), Saved("own", rows, "statistic", "float32"))
+        kept = (Saved(0, prod(y), wanted_by=0), Saved("own", rows, "statistic", "float32", wanted_by=0))
+        scaled = (Saved("own", prod(y), wanted_by="weight"),) if self.affine else ()
+        return kept + scaled  # without a fused kernel the scale reads a normalised input of its own
 
 
 @register("local_response_norm", example="local_response_norm: 5", on=[(1, 96, 55, 55)], main="size")
