@@ -207,6 +207,40 @@ def test_sizes_that_the_weights_fix_are_left_alone():
     assert sizes.free_axes(MaxPool(kernel=2), [(2, 3, 8, 8)]) == [{0, 1, 2, 3}]
 
 
+def sized(layer, *xs):
+    (check,) = [check for check in checks_of(layer, *xs) if check.what == "every size"]
+    return check.verdict, check.note
+
+
+def test_what_pytorch_does_not_leave_open_is_said():
+    assert sized(MaxPool(kernel=2), (1, 2, 6, 6)) == ("equal", "")
+    assert sized(MaxPool(kernel=2), (1, 2, 6)) == ("equal", "but not axis 2, which PyTorch specialises")
+    assert sized(LayerNorm(affine=False, axes=(1, 2)), (1, 2, 6)) == (
+        "equal",
+        "but not axes 1, 2, which PyTorch specialises",
+    )
+    assert sized(Dense(units=2), (1, 3)) == ("equal", "")  # its batch
+    assert sized(GroupNorm(groups=2, affine=False), (1, 4, 3)) == ("equal", "")  # odd channels are no legal size
+
+
+@pytest.mark.parametrize("padding", ["same", 1, ((1, 0), (0, 1))])
+@pytest.mark.parametrize("ceil", [False, True])
+def test_every_rest_of_a_division_is_looked_at(padding, ceil):
+    """PyTorch's answer holds for some sizes only, where it pads by their rest: the others take runs of their own."""
+    layer = MaxPool(kernel=3, stride=3, padding=padding, ceil_mode=ceil)
+    assert sized(layer, (1, 1, 9, 9)) == ("equal", "")
+
+
+def test_a_class_of_sizes_with_another_answer_is_seen(monkeypatch):
+    """A formula that is right for odd sizes and wrong for even ones."""
+    right = MaxPool.out
+    monkeypatch.setattr(MaxPool, "out", lambda self, x: (*right(self, x)[:2], *((n + 1) // 2 for n in x[2:])))
+    layer = MaxPool(kernel=3, stride=2, padding=1)
+    assert sized(layer, (1, 1, 9, 9)) == ("equal", "")
+    other = MaxPool(kernel=3, stride=2, padding=0, ceil_mode=True)  # ⌈(n − 3)/2⌉ + 1 is less by one for odd sizes
+    assert sized(other, (1, 1, 8, 8))[0] == "differs"
+
+
 def test_a_torch_without_symbolic_sizes_is_said(monkeypatch):
     monkeypatch.setattr(sizes, "missing", "this version of PyTorch has no symbolic sizes (ShapeEnv)")
     (check,) = [check for check in checks_of(Dense(units=2), (1, 3)) if check.what == "every size"]

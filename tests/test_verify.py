@@ -75,7 +75,7 @@ values      7 equal: the program that was counted computes what the real layer
 saved       8 equal: tensors that automatic differentiation packs in training;
             in the total each storage once, no input
 every size  7 equal: what PyTorch derives for symbolic sizes
-with        torch {torch.__version__}, cpu, seed 0
+with        torch {torch.__version__.partition("+")[0]}, cpu, seed 0
 not         peak memory, time, and what CUDA keeps for backward: --device cuda
             measures them
 """

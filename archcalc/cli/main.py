@@ -112,9 +112,7 @@ def _check(add: Adder) -> None:
 def _verify(add: Adder) -> None:
     what = "build the real network in PyTorch and lay every formula beside what is measured"
     verify = add("verify", commands.verify, what, (
-        "archcalc verify model.yaml --input 64x64",
-        "archcalc verify zoo:resnet50 --samples 2 --json",
-        "archcalc verify --kinds --cases 10000",
+        "archcalc verify zoo:resnet50 --input 64x64 --samples 1", "archcalc verify --kinds --cases 100",
     ))  # fmt: skip
     _spec_options(verify, needed=False)
     where = "where it runs; meta (the default) computes shapes without numbers, and allocates nothing"

@@ -130,11 +130,10 @@ def sized(layer: Layer, xs: Shapes, dtypes: Dtypes) -> Check:
     found = sizes.compare(layer, xs, [None if dtype is None else getattr(torch, dtype) for dtype in dtypes])
     if isinstance(found, str):
         return Check.none(layer.kind, "every size", found)
-    for what, agreement in found.items():
+    for what, agreement in found.answers.items():
         if agreement.verdict == "different":
             return Check.of(layer.kind, "every size", f"{what} as PyTorch derives", f"another at {agreement.by}")
         if agreement.verdict == "unknown":
             return Check.none(layer.kind, "every size", agreement.by)
-    partly = any(agreement.unseen for agreement in found.values())
-    note = "for the rests of a division that PyTorch's conditions admit" if partly else ""
+    note = f"but not {' nor '.join(found.left_out)}" if found.left_out else ""
     return Check.of(layer.kind, "every size", "equal for all", "equal for all", note)

@@ -50,6 +50,7 @@ class Found(Struct):
     cases: int = 0
     tally: Counter[tuple[What, str]] = Counter()
     unchecked: tuple[Check, ...] = ()
+    partly: tuple[Check, ...] = ()  # equal, but for what their notes say
     failure: Failure | None = None
 
 
@@ -78,6 +79,7 @@ class KindsVerification(Struct, frozen=True):
         tally = sum((found.tally for found in self.found), Counter[tuple[What, str]]())
         closing = counts(tally)
         closing += [("unchecked", text) for text in reasons(self.unchecked)]
+        closing += [("partly", text) for found in self.found for text in reasons(found.partly, "equal")]
         without = [found.kind for found in self.found if KINDS[found.kind].cls not in STRATEGIES]
         closing += [("example", f"no random configurations, only the example: {', '.join(without)}")] if without else []
         closing += [("with", ", ".join(self.environment.values())), *(("not", text) for text in self.not_checked)]
@@ -161,6 +163,7 @@ def verified(kind: Kind, number: int, device: str, seed: int, shown: Callable[[]
         found.cases += 1
         found.tally = found.tally + Counter((check.what, check.verdict) for check in checks)
         found.unchecked += tuple(check for check in checks if check.verdict == "unchecked")
+        found.partly += tuple(check for check in checks if check.what == "every size" and check.verdict == "equal")
         shown()
 
     try:

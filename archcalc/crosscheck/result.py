@@ -124,6 +124,7 @@ class Verification(Struct, frozen=True):
         closing = counts(tallied(self.checks))
         closing += [("differs", str(check)) for check in self.failures]
         closing += [("unchecked", text) for text in reasons(self.checks)]
+        closing += [("partly", text) for text in reasons(self.checks, "equal")]
         closing += [("with", ", ".join(self.environment.values())), *(("not", text) for text in self.not_checked)]
         return "\n\n".join([*parts, entries(closing, width)])
 
@@ -160,11 +161,11 @@ def counts(tally: Mapping[tuple[What, str], int]) -> list[tuple[str, str]]:
     return lines
 
 
-def reasons(checks: Iterable[Check]) -> list[str]:
-    """Each reason for which something is unchecked, with how often and where first."""
+def reasons(checks: Iterable[Check], verdict: str = "unchecked") -> list[str]:
+    """Each reason for which something is unchecked, or equal but for something, with how often and where first."""
     why: dict[tuple[str, str], list[str]] = {}
     for check in checks:
-        if check.verdict == "unchecked":
+        if check.verdict == verdict and (verdict == "unchecked" or (check.what == "every size" and check.note)):
             why.setdefault((check.what, check.note), []).append(check.layer)
     return [f"{what} of {layers[0]}{_others(layers)}: {note}" for (what, note), layers in why.items()]
 

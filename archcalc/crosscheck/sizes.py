@@ -29,6 +29,7 @@ try:
 except ImportError as error:
     missing = f"this version of PyTorch has no symbolic sizes ({error})"
 
+FAR = 12  # cells between two example sizes
 MOST_RUNS = 12  # PyTorch's answer may hold for some rests of a division only; others take a run of their own
 Symbolic = tuple[Any, ...]
 
@@ -42,7 +43,14 @@ class Derived(Struct, frozen=True):
     conditions: tuple[Any, ...]
 
 
-def compare(layer: Layer, xs: Sequence[Shape], dtypes: Sequence[Any]) -> dict[str, Agreement] | str:
+class Comparison(Struct, frozen=True):
+    """Output sizes and MACs beside PyTorch's, and what the comparison leaves out."""
+
+    answers: dict[str, Agreement]
+    left_out: tuple[str, ...] = ()
+
+
+def compare(layer: Layer, xs: Sequence[Shape], dtypes: Sequence[Any]) -> Comparison | str:
     """Output sizes and MACs for every size that the layer's weights leave free; or, as text, why they are not known."""
     if missing:
         return missing
@@ -50,14 +58,14 @@ def compare(layer: Layer, xs: Sequence[Shape], dtypes: Sequence[Any]) -> dict[st
     if not any(free):
         return "its weights fix every size"
     examples = distinct(layer, xs, free)
-    try:
+    with _quiet():
         found = [_compare(layer, examples, axes, dtypes) for axes in _together(layer, xs, free)]
-    except (RuntimeError, NotImplementedError, AttributeError, TypeError, ValueError) as error:
-        return f"PyTorch derives no expression ({type(error).__name__})"
     known = [answer for answer in found if not isinstance(answer, str)]
-    if len(known) < len(found):
+    if not known:
         return next(answer for answer in found if isinstance(answer, str))
-    return {what: _weakest([answer[what] for answer in known]) for what in ("output", "MACs")}
+    answers = {what: _weakest([answer.answers[what] for answer in known]) for what in ("output", "MACs")}
+    why = (text for answer in found for text in ([answer] if isinstance(answer, str) else answer.left_out))
+    return Comparison(answers, tuple(dict.fromkeys(why)))
 
 
 def _together(layer: Layer, xs: Sequence[Shape], free: list[set[int]]) -> list[list[set[int]]]:
@@ -77,20 +85,38 @@ def _weakest(answers: Sequence[Agreement]) -> Agreement:
     return min(answers, key=lambda answer: (order[answer.verdict], -len(answer.unseen), answer.by == "normal form"))
 
 
-def _compare(layer: Layer, xs: list[Shape], free: list[set[int]], dtypes: Sequence[Any]) -> dict[str, Agreement] | str:
-    """One run, and more where PyTorch's conditions leave classes of sizes out."""
+def _compare(layer: Layer, xs: list[Shape], free: list[set[int]], dtypes: Sequence[Any]) -> Comparison | str:
+    """One run, and more where PyTorch's conditions leave classes of sizes out, or where it gives a symbol up."""
     runs: list[Derived] = []
     for _ in range(MOST_RUNS):
-        runs.append(derive(layer, xs, free, dtypes))
-        if not any(size.free_symbols for x in runs[-1].xs for size in x):
-            return "PyTorch specialises every size"
-        answers = _beside(layer, [run for run in runs if run.xs == runs[0].xs])
-        unseen = next((answer.unseen[0] for answer in answers.values() if answer.unseen), None)
-        another = _of_class(layer, xs, runs[0].xs, unseen) if unseen else None
-        if another is None:
-            break
-        xs = another
-    return answers
+        try:
+            run = derive(layer, xs, free, dtypes)
+        except Exception as error:
+            return f"PyTorch derives no expression ({type(error).__name__})"
+        kept = [{axis for axis in axes if x[axis].is_Symbol} for x, axes in zip(run.xs, free, strict=True)]
+        if kept != free:
+            return _without(layer, xs, free, kept, dtypes)
+        runs.append(run)
+        answers = _beside(layer, runs)
+        unseen = dict.fromkeys(place for answer in answers.values() for place in answer.unseen)
+        others = {place: _of_class(layer, xs, run.xs, place) for place in unseen}
+        legal = [place for place, other in others.items() if other is not None]  # the layer refuses other classes
+        if not legal:
+            return Comparison(answers)
+        xs = others[legal[0]] or xs
+    return Comparison(answers, (f"{len(legal)} classes of sizes, for which PyTorch's conditions do not hold",))
+
+
+def _without(
+    layer: Layer, xs: list[Shape], free: list[set[int]], kept: list[set[int]], dtypes: Sequence[Any]
+) -> Comparison | str:
+    """The comparison over the axes that PyTorch keeps as symbols."""
+    lost = sorted({axis for before, after in zip(free, kept, strict=True) for axis in before - after})
+    text = f"{'axis' if len(lost) == 1 else 'axes'} {', '.join(map(str, lost))}, which PyTorch specialises"
+    if not any(kept):
+        return text
+    found = _compare(layer, xs, kept, dtypes)
+    return found if isinstance(found, str) else Comparison(found.answers, (text, *found.left_out))
 
 
 def _beside(layer: Layer, runs: Sequence[Derived]) -> dict[str, Agreement]:
@@ -106,6 +132,7 @@ def derive(layer: Layer, xs: Sequence[Shape], free: Sequence[set[int]], dtypes: 
     """Run the layer's module on symbolic sizes, of which `xs` are an example; equal sizes are one symbol."""
     environment = ShapeEnv(duck_shape=True)
     mode = FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True)
+    mode.cache_enabled = False  # every run has symbols of its own: nothing would be found again
     with torch.device("meta"):
         made = module(layer, *xs).eval()
         examples = [torch.empty(x, dtype=dtype) for x, dtype in zip(xs, dtypes, strict=True)]
@@ -113,7 +140,7 @@ def derive(layer: Layer, xs: Sequence[Shape], free: Sequence[set[int]], dtypes: 
         mode.from_tensor(example, symbolic_context=_context(example.dim(), axes), source=ConstantSource(f"x{number}"))
         for number, (example, axes) in enumerate(zip(examples, free, strict=True))
     ]
-    with _quiet(), ExitStack() as stack:
+    with ExitStack() as stack:
         for manager in (mode, enable_python_dispatcher(), torch.device("meta"), torch.no_grad()):
             stack.enter_context(manager)
         counter = stack.enter_context(FlopCounterMode(display=False))
@@ -216,9 +243,13 @@ def distinct(layer: Layer, xs: Sequence[Shape], free: Sequence[set[int]]) -> lis
 
 
 def _larger(layer: Layer, xs: list[Shape], axis: int, size: int, taken: set[int]) -> Iterator[tuple[list[Shape], int]]:
-    """Sizes that the layer accepts; small ones last, since PyTorch treats an output of one cell apart."""
+    """Sizes that the layer accepts: far from the others, so that padding makes none alike, and small ones last.
+
+    PyTorch treats an output of one cell apart.
+    """
     least = max(size, 2)
-    for other in (*range(least + 24, least + 88), *range(least, least + 24)):
+    far = [n for n in range(least + 24, least + 400) if all(abs(n - other) > FAR for other in taken)]
+    for other in (*far, *range(least, least + 24)):
         shapes = _with(xs, axis, size, other)
         if other not in taken and _accepts(layer, shapes):
             yield shapes, other

@@ -67,7 +67,8 @@ def check_device(device: str) -> None:
 
 def environment_of(device: str, seed: int) -> dict[str, str]:
     """What the numbers were measured with."""
-    return {"torch": f"torch {torch.__version__}", "device": device, "seed": f"seed {seed}"} | cost.hardware(device)
+    version = torch.__version__.partition("+")[0]  # what follows names the build
+    return {"torch": f"torch {version}", "device": device, "seed": f"seed {seed}"} | cost.hardware(device)
 
 
 def not_checked(device: str) -> tuple[str, ...]:
