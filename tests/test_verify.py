@@ -103,6 +103,19 @@ def test_a_wrong_formula_is_found(monkeypatch, capsys, tmp_path):
     }  # fmt: skip
 
 
+def test_in_a_notebook():
+    model = archcalc.loads("archcalc: 1\nname: <b>\ninputs: {x: [3]}\nlayers: [dense: 2]\n")
+    found = archcalc.verify(model)
+    assert repr(found) == "<Verification of <b>: equal>"
+    page = found._repr_html_()
+    assert "<p>&lt;b&gt;: x 1×3, formulas beside the real network</p>" in page
+    assert page.count("<table>") == 1
+    assert "<b>" not in page
+    kinds = archcalc.verify_kinds(1)
+    assert re.fullmatch(r"<KindsVerification: \d+ kinds, \d+ configurations, 0 fail>", repr(kinds))
+    assert "<td>separable_conv     </td>" in kinds._repr_html_()
+
+
 FROZEN = """
 archcalc: 1
 inputs: {image: [4, 8, 8], mask: [4, 8, 8], tokens: {shape: [8], dtype: int64}}

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from archcalc.algebra.ops import Ops
 from archcalc.crosscheck import naive, sizes
 from archcalc.crosscheck.measure import data, kept_by, refusal, stated
-from archcalc.crosscheck.result import Check, What
+from archcalc.crosscheck.page import What
+from archcalc.crosscheck.result import Check
 from archcalc.crosscheck.small import smaller
 from archcalc.dialects.torch import module
 from archcalc.dialects.torch_network import Network

@@ -1,17 +1,18 @@
 """Random configurations of every kind, each checked as a model of its own; what fails is made as small as it gets."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
-from msgspec import Struct
+from msgspec import Struct, field
 
 from archcalc import __version__, layers
-from archcalc.crosscheck import facts
+from archcalc.crosscheck import facts, page
 from archcalc.crosscheck.bench import Bench
-from archcalc.crosscheck.result import Check, What, counts, entries, reasons
+from archcalc.crosscheck.page import What
+from archcalc.crosscheck.result import Check
 from archcalc.crosscheck.strategies import STRATEGIES, Case, cases
 from archcalc.crosscheck.verify import check_device, environment_of, not_checked
 from archcalc.crosscheck.world import untouched
@@ -42,16 +43,36 @@ class Failure(Struct, frozen=True):
         remark = f"# archcalc verify FILE{f' --batch {self.batch}' if self.batch > 1 else ''}"
         return "\n".join([remark, *(f"# {check}" for check in self.checks), self.spec])
 
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain data."""
+        return {"spec": self.spec, "batch": self.batch, "checks": [check.to_dict() for check in self.checks]}
+
 
 class Found(Struct):
     """What was found of one kind."""
 
     kind: str
     cases: int = 0
-    tally: Counter[tuple[What, str]] = Counter()
+    tally: Counter[tuple[What, str]] = field(default_factory=Counter)
     unchecked: tuple[Check, ...] = ()
     partly: tuple[Check, ...] = ()  # equal, but for what their notes say
     failure: Failure | None = None
+
+    def add(self, checks: Sequence[Check]) -> None:
+        """One more configuration in which nothing differs."""
+        self.cases += 1
+        self.tally.update(page.tallied(checks))
+        self.unchecked += tuple(check for check in checks if check.verdict == "unchecked")
+        self.partly += tuple(check for check in checks if check.verdict == "equal" and check.what == "every size")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The findings as plain data."""
+        return {
+            "kind": self.kind, "cases": self.cases,
+            "counts": [{"what": what, "verdict": verdict, "number": n} for (what, verdict), n in self.tally.items()],
+            "unchecked": page.reasons(self.unchecked), "partly": page.reasons(self.partly, "equal"),
+            "failure": self.failure.to_dict() if self.failure else None,
+        }  # fmt: skip
 
 
 class KindsVerification(Struct, frozen=True):
@@ -71,50 +92,44 @@ class KindsVerification(Struct, frozen=True):
         """The checks that could not be made."""
         return tuple(check for found in self.found for check in found.unchecked)
 
+    @property
+    def tally(self) -> Counter[tuple[What, str]]:
+        """How many facts of each sort there are with each verdict."""
+        return sum((found.tally for found in self.found), Counter[tuple[What, str]]())
+
     def __str__(self) -> str:
         return self.text(80)
 
+    def __repr__(self) -> str:
+        cases = sum(found.cases for found in self.found)
+        return f"<KindsVerification: {len(self.found)} kinds, {cases:,} configurations, {len(self.failures)} fail>"
+
+    def _repr_html_(self) -> str:
+        return page.html([self.table(), *map(str, self.failures)], self._closing())
+
     def text(self, width: int) -> str:
         """The page for a terminal of this width."""
-        tally = sum((found.tally for found in self.found), Counter[tuple[What, str]]())
-        closing = counts(tally)
-        closing += [("unchecked", text) for text in reasons(self.unchecked)]
-        closing += [("partly", text) for found in self.found for text in reasons(found.partly, "equal")]
+        return "\n\n".join([page.text([self.table()], self._closing(), width), *map(str, self.failures)])
+
+    def _closing(self) -> list[tuple[str, str]]:
+        lines = page.counts(self.tally)
+        lines += [("unchecked", text) for text in page.reasons(self.unchecked)]
+        lines += [("partly", text) for found in self.found for text in page.reasons(found.partly, "equal")]
         without = [found.kind for found in self.found if KINDS[found.kind].cls not in STRATEGIES]
-        closing += [("example", f"no random configurations, only the example: {', '.join(without)}")] if without else []
-        closing += [("with", ", ".join(self.environment.values())), *(("not", text) for text in self.not_checked)]
-        parts = [self.table().text(), entries(closing, width), *map(str, self.failures)]
-        return "\n\n".join(parts)
+        lines += [("example", f"no random configurations, only the example: {', '.join(without)}")] if without else []
+        return [*lines, ("with", ", ".join(self.environment.values())), *(("not", text) for text in self.not_checked)]
 
     def table(self) -> Table:
         """A row for each kind: configurations, facts that were equal, facts that were not looked at, the verdict."""
         rows = tuple(_row(found.kind, found.cases, found.tally, found.failure is not None) for found in self.found)
-        tally = sum((found.tally for found in self.found), Counter[tuple[What, str]]())
-        last = _row("total", sum(found.cases for found in self.found), tally, bool(self.failures))
-        return Table(
-            ("kind", "configurations", "equal", "unchecked", "verdict"), (False, True, True, True, False), rows, last
-        )
+        total = _row("total", sum(found.cases for found in self.found), self.tally, bool(self.failures))
+        titles = ("kind", "configurations", "equal", "unchecked", "verdict")
+        return Table(titles, (False, True, True, True, False), rows, total)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data."""
-        kinds = [
-            {
-                "kind": found.kind,
-                "cases": found.cases,
-                "counts": [{"what": w, "verdict": v, "number": n} for (w, v), n in found.tally.items()],
-                "unchecked": reasons(found.unchecked),
-                "failure": None
-                if found.failure is None
-                else {
-                    "spec": found.failure.spec,
-                    "batch": found.failure.batch,
-                    "checks": [check.to_dict() for check in found.failure.checks],
-                },
-            }
-            for found in self.found
-        ]
         head = {"schema_version": 1, "tool": f"archcalc {__version__}", "environment": self.environment}
-        return head | {"kinds": kinds, "not_checked": list(self.not_checked)}
+        return head | {"kinds": [found.to_dict() for found in self.found], "not_checked": list(self.not_checked)}
 
 
 def _row(kind: str, number: int, tally: Mapping[tuple[What, str], int], failed: bool) -> tuple[str, ...]:
@@ -160,10 +175,7 @@ def verified(kind: Kind, number: int, device: str, seed: int, shown: Callable[[]
         if wrong:
             last[:] = [(case, wrong)]
             raise Mismatch
-        found.cases += 1
-        found.tally = found.tally + Counter((check.what, check.verdict) for check in checks)
-        found.unchecked += tuple(check for check in checks if check.verdict == "unchecked")
-        found.partly += tuple(check for check in checks if check.what == "every size" and check.verdict == "equal")
+        found.add(checks)
         shown()
 
     try:

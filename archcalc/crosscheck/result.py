@@ -1,30 +1,17 @@
 """What a cross-check found, as data and as a page: formula, measurement and verdict; what was not checked, and why."""
 
-import textwrap
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, to_builtins
 
 from archcalc import __version__
 from archcalc.algebra.ops import Ops
-from archcalc.algebra.units import grouped, iec
+from archcalc.algebra.units import grouped
+from archcalc.crosscheck import page
+from archcalc.crosscheck.page import What
 from archcalc.layers.layer import Shape, shown
 from archcalc.views.table import Table
-
-What = Literal["output", "tensors", "MACs", "exact MACs", "operations", "values", "saved", "every size", "runs"]
-WHATS: dict[What, str] = {  # and the oracle that each is compared with
-    "output": "shape of the real output",
-    "tensors": "the real parameters and buffers, by name and shape",
-    "MACs": "torch's counter, on the meta device",
-    "exact MACs": "counting one by one",
-    "operations": "counting one by one",
-    "values": "the program that was counted computes what the real layer does",
-    "saved": "tensors that automatic differentiation packs in training; in the total each storage once, no input",
-    "every size": "what PyTorch derives for symbolic sizes",
-    "runs": "PyTorch builds and runs it",
-}
 
 
 class Check(Struct, frozen=True):
@@ -49,7 +36,7 @@ class Check(Struct, frozen=True):
 
     def __str__(self) -> str:
         at = f" ({self.note})" if self.note else ""
-        return f"{self.layer}, {self.what}: formula {told(self.formula)}, measured {told(self.measured)}{at}"
+        return f"{self.layer}, {self.what}: formula {page.told(self.formula)}, measured {page.told(self.measured)}{at}"
 
     def to_dict(self) -> dict[str, Any]:
         """The check as plain data."""
@@ -74,7 +61,7 @@ class Run(Struct, frozen=True):
             layers.setdefault(check.layer, []).append(check)
         rows = [_row(layer, checks) for layer, checks in layers.items() if checks[0].what in ("output", "runs")]
         total = sum(check.measured or 0 for check in self.checks if check.what == "MACs")
-        last = ("total", "", "", grouped(total), _bytes_cell(self.whole), verdict_of([*self.checks, self.whole]))
+        last = ("total", "", "", grouped(total), _bytes_cell(self.whole), page.verdict_of([*self.checks, self.whole]))
         titles = ("layer", "output", "tensors", "MACs", "saved bytes", "verdict")
         return Table(titles, (False, False, True, True, True, False), tuple(rows), last)
 
@@ -111,100 +98,36 @@ class Verification(Struct, frozen=True):
     def __str__(self) -> str:
         return self.text(80)
 
+    def __repr__(self) -> str:
+        return f"<Verification of {self.model}: {page.verdict_of(self.checks)}>"
+
+    def _repr_html_(self) -> str:
+        return page.html(self._parts(), self._closing())
+
     def text(self, width: int) -> str:
         """The page for a terminal of this width."""
-        parts = []
+        return page.text(self._parts(), self._closing(), width)
+
+    def _parts(self) -> list[str | Table]:
+        parts: list[str | Table] = []
         for run in self.runs:
             inputs = ", ".join(f"{name} {shown(shape)}" for name, shape in run.inputs.items())
-            table = run.table()
-            parts += [f"{self.model}: {inputs}, formulas beside the real network"]
-            parts += [(table if table.width <= width else table.narrowed(width)).text()]
-            if run.cost:
-                parts += ["\n".join(f"{name:9}{value}" for name, value in told_cost(run.cost).items())]
-        closing = counts(tallied(self.checks))
-        closing += [("differs", str(check)) for check in self.failures]
-        closing += [("unchecked", text) for text in reasons(self.checks)]
-        closing += [("partly", text) for text in reasons(self.checks, "equal")]
-        closing += [("with", ", ".join(self.environment.values())), *(("not", text) for text in self.not_checked)]
-        return "\n\n".join([*parts, entries(closing, width)])
+            parts += [f"{self.model}: {inputs}, formulas beside the real network", run.table()]
+            parts += [page.told_cost(run.cost)] if run.cost else []
+        return parts
+
+    def _closing(self) -> list[tuple[str, str]]:
+        lines = page.counts(page.tallied(self.checks))
+        lines += [("differs", str(check)) for check in self.failures]
+        lines += [("unchecked", text) for text in page.reasons(self.checks)]
+        lines += [("partly", text) for text in page.reasons(self.checks, "equal")]
+        return [*lines, ("with", ", ".join(self.environment.values())), *(("not", text) for text in self.not_checked)]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data."""
         head = {"schema_version": 1, "tool": f"archcalc {__version__}", "model": self.model}
         runs = [run.to_dict() for run in self.runs]
         return head | {"environment": self.environment, "runs": runs, "not_checked": list(self.not_checked)}
-
-
-def verdict_of(checks: Sequence[Check]) -> str:
-    """One word over several checks."""
-    verdicts = Counter(check.verdict for check in checks)
-    if verdicts["differs"]:
-        return "DIFFERS"
-    if not verdicts["equal"]:
-        return "unchecked"
-    return "equal" + (f", {verdicts['unchecked']} unchecked" if verdicts["unchecked"] else "")
-
-
-def tallied(checks: Iterable[Check]) -> Counter[tuple[What, str]]:
-    """How many checks there are of each sort with each verdict."""
-    return Counter((check.what, check.verdict) for check in checks)
-
-
-def counts(tally: Mapping[tuple[What, str], int]) -> list[tuple[str, str]]:
-    """How many facts of each sort were compared, and with what."""
-    lines: list[tuple[str, str]] = []
-    for what, oracle in WHATS.items():
-        found = {word: tally.get((what, word), 0) for word in ("equal", "differs", "unchecked")}
-        if any(found.values()) and (what != "runs" or found["differs"]):
-            numbers = [f"{number:,} {word}" for word, number in found.items() if number or word == "equal"]
-            lines.append((what, f"{', '.join(numbers)}: {oracle}"))
-    return lines
-
-
-def reasons(checks: Iterable[Check], verdict: str = "unchecked") -> list[str]:
-    """Each reason for which something is unchecked, or equal but for something, with how often and where first."""
-    why: dict[tuple[str, str], list[str]] = {}
-    for check in checks:
-        if check.verdict == verdict and (verdict == "unchecked" or (check.what == "every size" and check.note)):
-            why.setdefault((check.what, check.note), []).append(check.layer)
-    return [f"{what} of {layers[0]}{_others(layers)}: {note}" for (what, note), layers in why.items()]
-
-
-def _others(layers: Sequence[str]) -> str:
-    others = len(layers) - 1
-    return f" and {others:,} other{'s' if others > 1 else ''}" if others else ""
-
-
-def entries(lines: Iterable[tuple[str, str]], width: int) -> str:
-    """Words with their texts, wrapped under each other."""
-    return "\n".join(
-        textwrap.fill(text, max(50, width), initial_indent=f"{word:12}", subsequent_indent=" " * 12)
-        for word, text in lines
-    )
-
-
-def told(value: Any) -> str:
-    """A value as a person writes it."""
-    if isinstance(value, Ops):
-        return ", ".join(f"{name} {getattr(value, name):,}" for name in Ops.__struct_fields__)
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {shown(shape)}" for name, shape in value.items()) or "none"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "nothing"
-    if isinstance(value, tuple):
-        return shown(value)
-    return grouped(value) if isinstance(value, int) else str(value)
-
-
-def told_cost(cost: Mapping[str, Any]) -> dict[str, str]:
-    """What a device took, as lines."""
-    lines = {"peak": f"{grouped(cost['peak_bytes'])} B = {iec(cost['peak_bytes'])} allocated at most"}
-    for name in ("forward", "training"):
-        if name in cost:
-            seconds = cost[name]
-            spread = f"{1e3 * seconds['low_s']:.3f} to {1e3 * seconds['high_s']:.3f} ms, {seconds['repeats']} repeats"
-            lines[name] = f"{1e3 * seconds['median_s']:.3f} ms median, {spread}"
-    return lines
 
 
 def _plain(value: Any) -> Any:
@@ -226,7 +149,7 @@ def _row(layer: str, checks: Sequence[Check]) -> tuple[str, ...]:
 
     cells = [cell("output", shown), cell("tensors", lambda tensors: str(len(tensors) or "")), cell("MACs", grouped)]
     saved = cell("saved", lambda kept: grouped(sum(tensor.bytes for tensor in kept)) if kept else "")
-    return (layer, *cells, saved, verdict_of(checks))
+    return (layer, *cells, saved, page.verdict_of(checks))
 
 
 def _bytes_cell(whole: Check) -> str:

@@ -5,7 +5,7 @@ from archcalc.layers.conv import Conv, ConvTranspose, DepthwiseConv, SeparableCo
 from archcalc.layers.dense import Dense, MatMul
 from archcalc.layers.embedding import Embedding
 from archcalc.layers.join import Combine, Concat
-from archcalc.layers.layer import KINDS, Composite, Layer, Part, Weight, register
+from archcalc.layers.layer import KINDS, Composite, Layer, Part, Saved, Weight, register
 from archcalc.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from archcalc.layers.pool import (
     AdaptiveAvgPool,
@@ -70,6 +70,7 @@ __all__ = [
     "Reduce",
     "Reshape",
     "Resize",
+    "Saved",
     "SeparableConv",
     "Softmax",
     "Unknown",
