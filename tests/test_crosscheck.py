@@ -164,6 +164,9 @@ def test_what_cuda_keeps_by_its_own_rules():
     assert kept(Dropout("dropout", rate=0.1), x, device="cpu") == [Kept("own", 1600, "float32")]
     assert kept(RMSNorm(), (1, 4, 32)) == [Kept(0, 128, "float32"), Kept("own", 4, "float32")]
     assert kept(Activation("logsigmoid"), x) == [Kept(0, 1600, "float32")]
+    composite = [Kept(0, 120, "float32"), Kept("own", 10, "float32"), Kept("own", 120, "float32")]
+    assert kept(RMSNorm(axes=(1, 2)), (2, 3, 4, 5)) == composite  # there is no fused norm for channels last
+    assert len(kept(RMSNorm(axes=(2, 3)), (2, 3, 4, 5))) == 2
 
 
 def test_a_refusal_of_pytorch_is_unchecked_and_never_equal():

@@ -145,6 +145,58 @@ def test_a_layer_keeps_only_what_a_gradient_needs():
     assert found.runs[0].whole.measured == 4 * (first + square + last + table)
 
 
+@pytest.mark.parametrize("function", ["add", "subtract", "multiply", "divide", "maximum", "minimum"])
+@pytest.mark.parametrize("graded", ["a", "b", "c", "ab", "ac", "bc", "abc"])
+def test_a_join_keeps_what_the_gradients_at_hand_need(function, graded):
+    """Inputs behind a trained convolution need a gradient, the others do not."""
+    convs = "".join(f"  - conv: {{name: {name}2, from: {name}, filters: 2, kernel: 1}}\n" for name in graded)
+    names = ", ".join(f"{name}2" if name in graded else name for name in "abc")
+    found = archcalc.verify(archcalc.loads(
+        "archcalc: 1\ninputs: {a: [2, 3, 3], b: [2, 1, 3], c: [2, 3, 1]}\nlayers:\n"
+        f"{convs}  - {function}: {{name: join, from: [{names}]}}\n"
+    ))  # fmt: skip
+    assert found.failures == ()
+
+
+TIED = """
+archcalc: 1
+inputs: {{x: [4]}}
+layers:
+  - dense: {{name: a, units: 4, bias: false, trainable: {owner}}}
+  - tanh: {{}}
+  - dense: {{name: b, units: 4, bias: false, shared_with: a, trainable: {user}}}
+  - sigmoid: {{}}
+"""
+
+
+@pytest.mark.parametrize("owner", ["true", "false"])
+@pytest.mark.parametrize("user", ["true", "false"])
+def test_a_tied_weight_trains_if_its_owner_does(owner, user):
+    assert archcalc.verify(archcalc.loads(TIED.format(owner=owner, user=user))).failures == ()
+
+
+def test_a_gradient_does_not_flow_through_a_size():
+    """The second input of a resize; the first is the model's own."""
+    found = archcalc.verify(archcalc.loads(
+        "archcalc: 1\ninputs: {x: [2, 4, 4], z: [2, 8, 8]}\nlayers:\n  - conv: {name: c, from: z, filters: 2, kernel: 1}\n"
+        "  - resize: {from: [x, c]}\n  - relu\n"
+    ))  # fmt: skip
+    assert found.failures == ()
+    assert found.runs[0].whole.formula == 0
+
+
+def test_a_norm_over_other_axes_than_the_last_permutes():
+    spec = (
+        "archcalc: 1\ninputs: {x: [4, 4]}\nlayers: [dense: 4, {layer_norm: [1, 2]}, {%s: 1}, gelu, flatten, dense: 2]\n"
+    )
+    for norm in ("layer_norm", "rms_norm"):
+        found = archcalc.verify(archcalc.loads(spec % norm))
+        assert found.failures == ()
+        assert [check.note for check in found.unchecked] == [
+            f"{norm}{2 if norm == 'layer_norm' else 1}: what reads a permuted tensor may keep a copy of it"
+        ]
+
+
 def test_batches_repeats_of_one_kind_and_several_inputs():
     model = archcalc.loads(
         "archcalc: 1\ninputs: {a: [3, 6, 6], b: [3, 6, 6]}\n"

@@ -19,6 +19,7 @@ from archcalc.model.walk import Use
 from archcalc.questions import saved
 
 Shapes = tuple[Shape, ...]
+RESERVED = torch.uint8  # bytes that cuDNN keeps for a batch norm; no layer of ours computes in it
 Progress = Callable[[Sequence[Use]], Iterable[Use]]  # shows how far a walk over the layers has come
 
 
@@ -141,6 +142,8 @@ class Bench:
         except (RuntimeError, ValueError) as error:
             return facts.refused(name, "saved", error)
         free = {storage(tensor) for tensor in (*inputs, *self.network.parameters(), *self.network.buffers())}
-        blocks = {storage(tensor): tensor.untyped_storage().nbytes() for tensor in packed}
+        blocks = {
+            storage(tensor): tensor.untyped_storage().nbytes() for tensor in packed if tensor.dtype is not RESERVED
+        }
         measured = sum(size for block, size in blocks.items() if block not in free)
         return Check.of(name, "saved", saved.bytes_kept(found), measured, "bytes, each storage once")

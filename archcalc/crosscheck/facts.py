@@ -48,7 +48,9 @@ def kept(layer: Layer, xs: Shapes, dtypes: Dtypes, device: str) -> Check:
             found = kept_by(module(layer, *xs), inputs_for(layer, xs, dtypes, device))
     except (RuntimeError, ValueError) as error:
         return refused(layer.kind, "saved", error)
-    return Check.of(layer.kind, "saved", sorted(stated(tensors).elements(), key=str), sorted(found.elements(), key=str))
+    return Check.of(
+        layer.kind, "saved", sorted(stated(tensors, dtypes).elements(), key=str), sorted(found.elements(), key=str)
+    )
 
 
 def inputs_for(layer: Layer, xs: Shapes, dtypes: Dtypes, device: str) -> list[Tensor]:

@@ -80,9 +80,14 @@ def kept_by(module: nn.Module, xs: Sequence[Tensor]) -> Counter[Kept]:
     for tensor in packed:
         key = storage(tensor)
         found = Kept(places.get(key, "own"), tensor.numel(), str(tensor.dtype).removeprefix("torch."))
-        if found.of != "" and (key not in largest or largest[key].elements < found.elements):
+        if found.of != "" and not _of_the_device(found) and largest.get(key, found).elements <= found.elements:
             largest[key] = found
     return Counter(largest.values())
+
+
+def _of_the_device(kept: Kept) -> bool:
+    """Empty buffers, and the bytes that cuDNN reserves for a batch norm: no tensors of the network."""
+    return kept.of == "own" and (kept.elements == 0 or kept.dtype == "uint8")
 
 
 def packing(module: nn.Module, xs: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -102,6 +107,11 @@ def packing(module: nn.Module, xs: Sequence[Tensor]) -> tuple[Tensor, list[Tenso
     return y, packed
 
 
-def stated(saved: Sequence[Saved], dtype: str = "float32") -> Counter[Kept]:
-    """What a layer says it keeps, in the same terms."""
-    return Counter(Kept(tensor.of, tensor.elements, tensor.dtype or dtype) for tensor in saved)
+def stated(saved: Sequence[Saved], dtypes: Sequence[str | None] = ()) -> Counter[Kept]:
+    """What a layer says it keeps, in the same terms, in a float32 network; an input has the dtype that it has."""
+
+    def dtype(tensor: Saved) -> str:
+        given = dtypes[tensor.of] if isinstance(tensor.of, int) and dtypes else None
+        return given or tensor.dtype or "float32"
+
+    return Counter(Kept(tensor.of, tensor.elements, dtype(tensor)) for tensor in saved)

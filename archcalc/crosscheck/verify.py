@@ -120,6 +120,7 @@ def _must_fit(model: Model, shapes: Mapping[str, Shape], device: str) -> None:
     """Refuse a network whose weights, outputs and tensors kept for backward, all at once, exceed the free memory."""
     uses = model.walk(shapes)
     owned = sum(use.answers.params + use.answers.buffers for use in uses if not use.shared)
+    owned *= 2 if device == "cuda" else 1  # a training step has gradients too
     found = saved.kept(uses, model.inputs, device="cuda" if device == "cuda" else "cpu")
     kept = 0 if isinstance(found, str) else saved.bytes_kept(found)
     needed = kept + sum(bytes_of(n, "float32") for n in (owned, *(use.answers.elements for use in uses)))

@@ -1,7 +1,7 @@
 """Kinds that join several inputs: elementwise with broadcasting, or side by side."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -66,18 +66,20 @@ class Combine(Layer, frozen=True):
         return TABLE[self.function].times((len(xs) - 1) * prod(y))
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
-        """Inputs are combined one after another: each step needs both sides, as far as the other has a gradient."""
-        if self.function in ("add", "subtract"):
-            return ()
+        """Inputs are combined one after another: each step needs what its derivatives are computed from."""
         kept: list[Saved] = []
         for number in range(1, len(xs)):
             so_far = self.out(*xs[:number]) if number > 1 else xs[0]
-            left: int | Literal["own"] = 0 if number == 1 else "own"
-            both = self.function in ("maximum", "minimum")
-            kept.append(Saved(left, prod(so_far), wanted_by=None if both else number))
-            needs_left = self.function == "multiply" and number == 1
-            kept.append(Saved(number, prod(xs[number]), wanted_by=0 if needs_left else None))
-        return tuple(kept)
+            before, both = tuple(range(number)), tuple(range(number + 1))
+            left, right = {  # whose gradient needs the result so far, and whose the next input
+                "multiply": ((number,), before),
+                "divide": ((number,), both),
+                "maximum": (both, both),
+                "minimum": (both, both),
+            }.get(self.function, ((), ()))
+            kept.append(Saved(0 if number == 1 else "own", prod(so_far), wanted_by=left))
+            kept.append(Saved(number, prod(xs[number]), wanted_by=right))
+        return tuple(tensor for tensor in kept if tensor.wanted_by)
 
 
 for _name, _summary in SUMMARIES.items():

@@ -29,9 +29,9 @@ def normalise(elements: int, rows: int, affine: bool) -> Ops:
     return Ops(mul=2 * elements + learned + 2 * rows, add=2 * (elements - rows) + elements + learned + rows, div=rows)
 
 
-def keeps_statistics(x: Shape, rows: int) -> tuple[Saved, ...]:
-    """The input, and each row's mean and inverse deviation."""
-    return (Saved(0, prod(x)), *[Saved("own", rows, "statistic", "float32")] * 2)
+def keeps_statistics(x: Shape, rows: int, dtype: str | None = "float32") -> tuple[Saved, ...]:
+    """The input, and each row's mean and inverse deviation; these are float32 also where the input is half."""
+    return (Saved(0, prod(x)), *[Saved("own", rows, "statistic", dtype)] * 2)
 
 
 def channel_weights(channels: int, affine: bool) -> dict[str, Weight]:
@@ -137,7 +137,7 @@ class GroupNorm(Layer, frozen=True):
         return normalise(elements=prod(y), rows=y[0] * self.groups, affine=self.affine)
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
-        return keeps_statistics(xs[0], rows=y[0] * self.groups)
+        return keeps_statistics(xs[0], rows=y[0] * self.groups, dtype=None)
 
 
 @register("layer_norm", example="layer_norm", on=[(1, 197, 768)], main="axes")
@@ -174,6 +174,12 @@ class LayerNorm(Layer, frozen=True):
         return keeps_statistics(xs[0], rows=prod(y) // prod(normalised(self, y)))
 
 
+def as_channels_last(rank: int, axes: tuple[int, ...]) -> bool:
+    """Moved to the end, do these axes make what PyTorch takes for a channels-last image? It has no fused norm there."""
+    spatial = tuple(range(1, rank - 1))
+    return rank in (4, 5) and axes in (spatial, (rank - 1, *spatial))
+
+
 @register("rms_norm", example="rms_norm", on=[(1, 128, 4096)], main="axes")
 class RMSNorm(Layer, frozen=True):
     """Divide by the root mean square over some axes, the last by default.
@@ -203,7 +209,7 @@ class RMSNorm(Layer, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         rows = prod(y) // prod(normalised(self, y))
-        if device == "cuda":
+        if device == "cuda" and not as_channels_last(len(y), positions_of(self, y, self.axes)):
             return (Saved(0, prod(y)), Saved("own", rows, "statistic", "float32"))
         kept = (Saved(0, prod(y), wanted_by=0), Saved("own", rows, "statistic", "float32", wanted_by=0))
         scaled = (Saved("own", prod(y), wanted_by="weight"),) if self.affine else ()
