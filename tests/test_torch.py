@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from archcalc import Model, load, loads
 from archcalc.dialects.yaml import zoo_names
-from archcalc.errors import LayerError, ModelError, UsageError
+from archcalc.errors import LayerError, ModelError
 from archcalc.layers import KINDS, AvgPool, Conv, ConvTranspose, Embedding, Layer, MaxPool, PReLU, SeparableConv
 from archcalc.layers.windowed import per_axis, unchecked
 from archcalc.model.walk import answer
@@ -21,8 +21,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from archcalc.crosscheck.facts import alone  # noqa: E402
-from archcalc.crosscheck.kinds import dtypes_of  # noqa: E402
+from archcalc.crosscheck.facts import alone, dtypes_of  # noqa: E402
 from archcalc.crosscheck.strategies import cases, convs, pools  # noqa: E402
 from archcalc.dialects.torch import module  # noqa: E402
 from archcalc.dialects.torch_network import build  # noqa: E402
@@ -239,8 +238,11 @@ def test_the_public_face_is_archcalc_torch():
 
 
 def test_a_layer_named_as_a_method_of_modules_is_refused():
-    with pytest.raises(UsageError, match="must not take the name of one of its methods"):
-        build(loads("archcalc: 1\ninputs: {x: [3]}\nlayers: [{dense: {units: 2, name: forward}}]\n"))
+    for name in ("forward", "training", "_modules", "calls", "own", "a.b"):
+        with pytest.raises(
+            ModelError, match="must not be called as an attribute of modules, nor have a dot in its name"
+        ):
+            build(loads(f"archcalc: 1\ninputs: {{x: [3]}}\nlayers: [{{dense: {{units: 2, name: {name}}}}}]\n"))
 
 
 def test_it_can_disagree():

@@ -255,7 +255,9 @@ def test_a_network_of_the_users_own_is_not_touched():
 def test_what_cannot_run_is_refused_before_anything_is_allocated(capsys):
     assert main(["verify", "zoo:vgg16", "--input", "100000x100000", "--device", "cpu"]) == 7
     err = capsys.readouterr().err
-    assert err.startswith("archcalc: verify: the network must fit the memory; got 33.91 TiB of weights, outputs and ")
+    assert err.startswith(
+        "archcalc: verify: the network must fit the memory; got 34.02 TiB of inputs, weights, outputs and "
+    )
     assert err.endswith(" available\n  --device meta, or a smaller --input\n")
     assert main(["verify", "zoo:digits", "--input", "100000x100000"]) == 0
     if not torch.cuda.is_available():
@@ -285,7 +287,7 @@ def test_available_memory_is_told_also_without_proc(monkeypatch):
         ),
         (["verify", "zoo:digits", "--cases", "5"], 2, "--cases: goes with --kinds; got 5"),
         (["verify", "--kinds", "--cases", "0"], 2, "--cases: must be at least 1; got 0"),
-        (["verify", "zoo:digits", "--samples", "-1"], 2, "--samples: must be at least 0; got -1"),
+        (["verify", "zoo:digits", "--samples", "-1"], 2, "--samples: must lie between 0 and 100; got -1"),
     ],
 )
 def test_usage(arguments, code, message, capsys):
@@ -454,3 +456,80 @@ def test_a_progress_bar_is_no_part_of_the_result(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stderr == ""
     assert done.stdout.startswith("exercise_f: image 1×1×10×10, formulas beside the real network")
+
+
+FOUND = [  # by a hostile user; what is expected of each: nothing differs, and these reasons for what is unchecked
+    ("{x: [4]}", "{local_response_norm: 3}", {"PyTorch's local response norm needs a spatial axis"}),
+    ("{x: [2, 5]}", "{resize: {scale: 2, mode: bicubic}}", {"PyTorch interpolates over one to three axes, bicubically over two"}),
+    ("{x: [2, 3, 3, 3, 3]}", "{conv: {filters: 1, kernel: 2}}", {"conv has no PyTorch module over 4 axes"}),
+    ("{x: [2, 3, 3, 3, 3]}", "{max_pool: {kernel: 2, padding: same}}", {"max_pool has no PyTorch module over 4 axes"}),
+    ("{x: [2, 3, 3, 3, 3]}", "{pad: {amount: 1, mode: reflect}}", {"PyTorch reflects and repeats over one to three axes"}),
+    ("{x: [3]}", "{softshrink: -1}", {"PyTorch's shrinkage needs an alpha of at least 0 that float32 holds"}),
+    ("{x: [3, 4]}", "{batch_norm: {epsilon: -10}}", {"PyTorch's norms need an epsilon above 0"}),
+    ("{x: [3, 4]}", "{layer_norm: {epsilon: -10}}", set()),
+    ("{x: [4]}", "{celu: 0}", {"PyTorch's celu divides by its parameter"}),
+    ("{x: [4]}", "{celu: 0.001}", set()),
+    ("{x: [4]}", "{celu: 1.0e+308}", set()),
+    ("{x: [3, 5]}", "{local_response_norm: {size: 3, k: 0, alpha: 0}}", set()),
+    ("{x: [3, 5]}", "{local_response_norm: {size: 3, beta: 5000, k: 10}}", set()),
+    ("{x: [4, 6]}", "{pixel_unshuffle: 2}", set()),
+    ("{x: [8, 2, 3, 2]}", "{pixel_shuffle: 2}", set()),
+    ("{t: {shape: [4], dtype: float8}}", "identity", set()),
+    ("{t: {shape: [4], dtype: float64}}", "{dense: 2}, tanh", set()),
+    ("{t: {shape: [4], dtype: int64}}", "relu, softshrink", set()),
+    ("{t: {shape: [3, 4], dtype: int8}}", "{multiply: {from: [t, t]}}, {max_pool: 2}", set()),
+    ("{t: [2, 3]}", "flatten, {embedding: {vocabulary: 3, width: 2}}", set()),
+    ("{t: {shape: [4], dtype: int64}}", "{dropout: 0.5}, {embedding: {vocabulary: 3, width: 2}}",
+     {"embedding1 takes indices for numbers, or numbers for indices"}),
+    ("{t: [4]}", "{embedding: {vocabulary: 3, width: 4, name: e}}, {dense: {units: 4, from: t}}",
+     {"dense1 takes indices for numbers, or numbers for indices"}),
+    ("{x: [3, 4096, 4096]}", "{resize: {size: 32}}", set()),
+    ("{x: [1, 3000000]}", "{conv: {filters: 1, kernel: 3, dilation: 1000000}}", {"more than 10,000 even when cut down"}),
+    ("{x: [4, 3]}", "{concat: {branches: [[], [relu], [tanh], [abs], [exp], [square], [silu], [gelu]]}}", set()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("inputs", "layers", "reasons"), FOUND, ids=[line for _, line, _ in FOUND])
+def test_what_a_hostile_user_found(inputs, layers, reasons):
+    found = archcalc.verify(archcalc.loads(f"archcalc: 1\ninputs: {inputs}\nlayers: [{layers}]\n"), batch=2)
+    assert found.failures == ()
+    assert {check.note for check in found.unchecked} - {"a layer of it cannot be built"} == reasons
+    assert str(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (
+            ["--batch", "1000000000000000000"],
+            7,
+            "verify: a tensor must have at most 2**56 cells; got 3000000000000000000\n  a smaller --input",
+        ),
+        (["--seed", "9223372036854775808"], 2, "--seed: must lie between 0 and 2**63 - 1; got 9223372036854775808"),
+        (["--samples", "101"], 2, "--samples: must lie between 0 and 100; got 101"),
+    ],
+)
+def test_numbers_that_are_too_large(arguments, code, message, tmp_path, capsys):
+    path = tmp_path / "m.yaml"
+    path.write_text("archcalc: 1\ninputs: {x: [3]}\nlayers: [relu]\n")
+    assert main(["verify", str(path), *arguments]) == code
+    assert capsys.readouterr().err == f"archcalc: {message}\n"
+
+
+def test_the_model_is_not_written_over(tmp_path, capsys):
+    path = tmp_path / "m.yaml"
+    path.write_text("archcalc: 1\ninputs: {x: [3]}\nlayers: [relu]\n")
+    before = path.read_text()
+    assert main(["verify", str(path), "-o", str(path)]) == 2
+    assert capsys.readouterr().err == f"archcalc: -o: must not be the model itself; got {path}\n"
+    assert path.read_text() == before
+
+
+def test_a_name_that_modules_use_is_an_error_of_the_model(tmp_path, capsys):
+    path = tmp_path / "m.yaml"
+    path.write_text("archcalc: 1\ninputs: {x: [3]}\nlayers: [residual: {name: r, layers: [relu: {name: own}]}]\n")
+    assert main(["verify", str(path)]) == 3
+    assert capsys.readouterr().err == (
+        "archcalc: torch: a layer of a module must not be called as an attribute of modules, nor have a dot in its name;"
+        " got own\n  rename the layer in the spec\n"
+    )

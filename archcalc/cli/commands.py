@@ -26,8 +26,7 @@ def report(options: argparse.Namespace) -> int:
     options.format = options.format or _format_of(options.output)
     model = _model(options)
     counted = model.report(depth=options.depth, **_size(options))
-    if options.output and os.path.realpath(options.output) == os.path.realpath(options.model):
-        raise UsageError("-o", "must not be the model itself", options.output)
+    _keep_the_model(options)
     _write(_formatted(options, model, counted), options.output)
     if options.strict and counted.status != "complete":
         _say("report: under --strict everything must be counted; got a partial total")
@@ -64,6 +63,7 @@ def check(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Lay formulas beside the real network: of one model, or of every kind over random configurations."""
+    _keep_the_model(options)
     found = _verified_kinds(options) if options.kinds else _verified_model(options)
     _write(_json(found.to_dict()) if options.json else found.text(_width()), options.output)
     if found.failures:
@@ -96,6 +96,12 @@ def _verified_kinds(options: argparse.Namespace) -> Any:
     check = archcalc.verify_kinds
     with contextlib.closing(_bar(None, "configurations", total=number)) as bar:
         return check(number, device=options.device, seed=options.seed, shown=bar.update)
+
+
+def _keep_the_model(options: argparse.Namespace) -> None:
+    """Refuse to write a result over the model that it is of."""
+    if options.output and options.model and os.path.realpath(options.output) == os.path.realpath(options.model):
+        raise UsageError("-o", "must not be the model itself", options.output)
 
 
 def _bar(items: Any, unit: str, total: int | None = None) -> Any:

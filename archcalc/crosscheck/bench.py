@@ -12,7 +12,7 @@ from archcalc.crosscheck.measure import counted_macs, data, packing, storage, te
 from archcalc.crosscheck.result import Check
 from archcalc.dialects.torch_network import network_of
 from archcalc.errors import ModelError
-from archcalc.layers import Embedding
+from archcalc.layers import Embedding, Flatten, Identity, Permute, Reshape
 from archcalc.layers.layer import Composite, Layer, Shape
 from archcalc.model.graph import Graph, Node
 from archcalc.model.walk import Use
@@ -34,6 +34,28 @@ class StandIn(nn.Module):
         return torch.zeros(self.shape, device=xs[0].device)
 
 
+def hands_on(layer: Layer) -> bool:
+    """Does the layer only lay its values out anew, whatever they are?"""
+    return isinstance(layer, Identity | Flatten | Reshape | Permute)
+
+
+def indices_of(uses: Sequence[Use]) -> set[str]:
+    """The values that are looked up in a table, from where they enter the model."""
+    found: set[str] = set()
+    for use in reversed(uses):
+        if isinstance(use.layer, Embedding) or (hands_on(use.layer) and use.name in found):
+            found.update(use.inputs)
+    made = {use.name for use in uses if not hands_on(use.layer)}
+    return found - made
+
+
+def _read(layer: Layer, x: Tensor) -> Tensor:
+    """The value as the layer can read it: a table's rows by number, everything else as floating numbers."""
+    if isinstance(layer, Embedding):
+        return x.long().clamp(0, layer.vocabulary - 1)
+    return x if hands_on(layer) or x.is_floating_point() else x.float()
+
+
 class Bench:
     """One network at one size, on its device and on `meta` for torch's counter, and what is known of its layers."""
 
@@ -51,14 +73,15 @@ class Bench:
         self.network = self.twin
         if device != "meta":
             self.network = network_of(model, self.uses, device=device, stand_in=StandIn).eval()
-        self.dtypes = {name: item.dtype for name, item in model.inputs.items()}
-        self.dtypes |= {use.name: use.dtype for use in self.uses}
-        tables = [use.inputs[0] for use in self.uses if isinstance(use.layer, Embedding)]
-        self.dtypes |= {name: self.dtypes[name] or "int64" for name in tables if name in model.inputs}  # indices
+        self.indices = indices_of(uses)  # values that say which row of a table is meant
 
     def inputs(self) -> list[Tensor]:
-        """Random inputs, in the model's order; indices are zero, which every table has."""
-        return [data(shape, self.dtypes[name], self.device) for name, shape in self.shapes.items()]
+        """Random inputs, in the model's order; indices are zero, which every table has, all others floating numbers."""
+        return [data(shape, self.dtype(name), self.device) for name, shape in self.shapes.items()]
+
+    def dtype(self, name: str) -> str | None:
+        """What a value is made of: indices, or floating numbers."""
+        return "int64" if name in self.indices else None
 
     def in_network(self) -> Iterator[Check]:
         """The whole network once, layer by layer; each reads what the ones before really gave."""
@@ -70,7 +93,8 @@ class Bench:
                 yield Check.none(name, "runs", module.why)
                 values[name] = module(*(values[source] for source in sources))
             else:
-                values[name] = yield from self.called(use, module, twin, [values[source] for source in sources])
+                xs = [_read(use.layer, values[source]) for source in sources]
+                values[name] = yield from self.called(use, module, twin, xs)
             for source in sources:  # a value is let go once its last reader has run
                 if last_reader[source] == name:
                     values.pop(source, None)
@@ -94,8 +118,7 @@ class Bench:
         calls = {name: self.network.get_submodule(path) for name, path, _ in self.network.calls}
         for use in show(self.uses):
             if not isinstance(calls[use.name], StandIn):
-                dtypes = tuple(self.dtypes[source] for source in use.inputs)
-                yield from self.apart(use.name, use.layer, use.xs, dtypes)
+                yield from self.apart(use.name, use.layer, use.xs, facts.dtypes_of(use.layer, use.xs))
         for node, xs in self.composites():
             yield from self.arithmetic(node.name, node.layer, xs, (None,) * len(xs))
 
@@ -128,6 +151,12 @@ class Bench:
             if isinstance(node.layer, Composite):
                 yield node, tuple(shapes[source] for source in node.inputs)
 
+    def _takes(self, use: Use) -> bool:
+        """Does the layer read indices where it needs them, and numbers where it needs those?"""
+        if isinstance(use.layer, Embedding):
+            return use.inputs[0] in self.indices
+        return hands_on(use.layer) or not self.indices.intersection(use.inputs)
+
     def whole(self) -> Check:
         """The bytes that training the whole network keeps, each storage once."""
         name = "the whole network"
@@ -136,6 +165,9 @@ class Bench:
             return Check.none(name, "saved", found)
         if any(isinstance(module, StandIn) for module in self.network.modules()):
             return Check.none(name, "saved", "a layer of it cannot be built")
+        mixed = [use.name for use in self.uses if not self._takes(use)]
+        if mixed:
+            return Check.none(name, "saved", f"{mixed[0]} takes indices for numbers, or numbers for indices")
         inputs = self.inputs()
         try:
             _, packed = packing(self.network, inputs)

@@ -14,7 +14,7 @@ from archcalc.crosscheck.bench import Bench
 from archcalc.crosscheck.page import What
 from archcalc.crosscheck.result import Check
 from archcalc.crosscheck.strategies import STRATEGIES, Case, cases
-from archcalc.crosscheck.verify import check_device, environment_of, not_checked
+from archcalc.crosscheck.verify import check_device, check_seed, environment_of, not_checked
 from archcalc.crosscheck.world import untouched
 from archcalc.dialects.spec_line import spec_of
 from archcalc.errors import UsageError
@@ -146,6 +146,7 @@ def verify_kinds(
     A kind whose formula and measurement differ is not looked at further; its smallest failing configuration is kept.
     """
     check_device(device)
+    check_seed(seed)
     if number < 1:
         raise UsageError("--cases", "must be at least 1", f"{number}")
     shares = {name: SHARE.get(kind.cls, USUAL) for name, kind in KINDS.items()}
@@ -182,7 +183,7 @@ def verified(kind: Kind, number: int, device: str, seed: int, shown: Callable[[]
         one()
     except Mismatch:
         (layer, xs), wrong = last[0]
-        found.failure = Failure(spec_of(layer, xs, dtypes_of(layer, xs)), xs[0][0], tuple(wrong))
+        found.failure = Failure(spec_of(layer, xs, facts.dtypes_of(layer, xs)), xs[0][0], tuple(wrong))
     return found
 
 
@@ -190,12 +191,7 @@ def checked(
     layer: Layer, xs: tuple[Shape, ...], device: str = "meta", known: dict[Any, list[Check]] | None = None
 ) -> Iterator[Check]:
     """Every check of one layer on inputs of these shapes; `known` is what was found of it on others."""
-    graph, uses = facts.alone(layer, xs, dtypes_of(layer, xs))
+    graph, uses = facts.alone(layer, xs, facts.dtypes_of(layer, xs))
     bench = Bench(graph, uses, {f"x{number}": x for number, x in enumerate(xs, start=1)}, device, known)
     yield from bench.in_network()
     yield from bench.by_itself()
-
-
-def dtypes_of(layer: Layer, xs: tuple[Shape, ...]) -> tuple[str | None, ...]:
-    """Indices for a table, floating numbers for everything else."""
-    return ("int64",) if isinstance(layer, layers.Embedding) else (None,) * len(xs)

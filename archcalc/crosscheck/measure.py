@@ -32,6 +32,12 @@ class Kept(NamedTuple):
 REFUSALS = {  # what PyTorch cannot do, by its message, though the layer is well defined
     "Expected more than 1 value per channel": "PyTorch does not normalise a single value",
     "Expected more than 1 spatial element": "PyTorch does not normalise a single value",
+    "input Tensors supported": "PyTorch interpolates over one to three axes, bicubically over two",
+    "Expected 3D or higher dimensionality": "PyTorch's local response norm needs a spatial axis",
+    "Supported combinations for non-constant padding": "PyTorch reflects and repeats over one to three axes",
+    "lambda must be": "PyTorch's shrinkage needs an alpha of at least 0 that float32 holds",
+    "eps must be": "PyTorch's norms need an epsilon above 0",
+    "alpha cannot be 0": "PyTorch's celu divides by its parameter",
     "smaller than kernel size": "PyTorch's average pool over three axes measures its kernel without the padding",
 }
 

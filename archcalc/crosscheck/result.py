@@ -153,4 +153,4 @@ def _row(layer: str, checks: Sequence[Check]) -> tuple[str, ...]:
 
 
 def _bytes_cell(whole: Check) -> str:
-    return "" if whole.measured is None else grouped(whole.measured)
+    return grouped(whole.measured) if isinstance(whole.measured, int) else ""

@@ -14,6 +14,7 @@ from msgspec import Struct
 from torch.utils.flop_counter import FlopCounterMode
 
 from archcalc.algebra.symbolic import Agreement, Claim, Class, FloorDiv, agree
+from archcalc.crosscheck.measure import refusal
 from archcalc.dialects.torch import module
 from archcalc.errors import LayerError
 from archcalc.layers import AvgPool, MaxPool
@@ -92,7 +93,7 @@ def _compare(layer: Layer, xs: list[Shape], free: list[set[int]], dtypes: Sequen
         try:
             run = derive(layer, xs, free, dtypes)
         except Exception as error:
-            return f"PyTorch derives no expression ({type(error).__name__})"
+            return refusal(error) or f"PyTorch derives no expression ({type(error).__name__})"
         kept = [{axis for axis in axes if x[axis].is_Symbol} for x, axes in zip(run.xs, free, strict=True)]
         if kept != free:
             return _without(layer, xs, free, kept, dtypes)
@@ -162,7 +163,7 @@ def _named(shapes: Sequence[Symbolic]) -> dict[Any, Any]:
     for number, shape in enumerate(shapes):
         for axis, size in enumerate(shape):
             if size.is_Symbol and size not in names:
-                names[size] = sympy.Symbol(f"{'xyzuvw'[number]}{axis}", integer=True, positive=True)
+                names[size] = sympy.Symbol(f"x{number + 1}[{axis}]", integer=True, positive=True)
     return names
 
 

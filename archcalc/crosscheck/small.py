@@ -4,15 +4,17 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from archcalc.algebra.num import prod
 from archcalc.errors import LayerError
 from archcalc.layers.layer import Composite, Layer, Shape
 from archcalc.model.walk import answer
 
+STEPS = 300  # enough to halve anything; a window that needs its axis is not cut cell by cell for ever
 AMOUNTS = ("filters", "units", "vocabulary", "width", "groups")  # fields that say how many of the same
 
 
 def work(layer: Layer, xs: tuple[Shape, ...]) -> int:
-    """Operations and output elements together: what counting one by one takes."""
+    """Operations and outputs, and a share of the inputs, which need only be made: what counting one by one takes."""
     if isinstance(layer, Composite):
         shapes: list[Shape] = []
         names: dict[str | int, Shape] = dict(enumerate(xs))
@@ -24,7 +26,7 @@ def work(layer: Layer, xs: tuple[Shape, ...]) -> int:
             names[part.name] = shapes[-1]
         return total
     answers = answer(layer, xs)
-    return answers.ops.total + answers.elements
+    return answers.ops.total + answers.elements + sum(map(prod, xs)) // 8
 
 
 def smaller(layer: Layer, xs: tuple[Shape, ...], most: int) -> tuple[Layer, tuple[Shape, ...]] | None:
@@ -32,12 +34,14 @@ def smaller(layer: Layer, xs: tuple[Shape, ...], most: int) -> tuple[Layer, tupl
 
     None where even the smallest takes more.
     """
-    while work(layer, xs) > most:
+    for _ in range(STEPS):
+        if work(layer, xs) <= most:
+            return layer, xs
         step = next(_accepted(layer, xs), None)
         if step is None:
             return None
         layer, xs = step
-    return layer, xs
+    return None
 
 
 def _accepted(layer: Layer, xs: tuple[Shape, ...]) -> Iterator[tuple[Layer, tuple[Shape, ...]]]:

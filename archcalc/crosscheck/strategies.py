@@ -273,11 +273,12 @@ def margins(draw: Draw, kind: Kind) -> Case:
 
 @st.composite
 def shuffles(draw: Draw, kind: Kind) -> Case:
-    """Channels laid out as cells, or cells as channels; PyTorch does it over two axes."""
-    factor, (batch, channels, height, width) = draw(st.integers(1, 3)), draw(st.just(image(draw, rank=2, high=3)))
+    """Channels laid out as cells, or cells as channels."""
+    factor, (batch, channels, *cells) = draw(st.integers(1, 3)), image(draw, high=3)
     if kind.cls is layers.PixelShuffle:
-        return accepted(lambda: layers.PixelShuffle(factor=factor), (batch, channels * factor**2, height, width))
-    return accepted(lambda: layers.PixelUnshuffle(factor=factor), (batch, channels, height * factor, width * factor))
+        return accepted(lambda: layers.PixelShuffle(factor=factor), (batch, channels * factor ** len(cells), *cells))
+    x = (batch, channels, *(n * factor for n in cells))
+    return accepted(lambda: layers.PixelUnshuffle(factor=factor), x)
 
 
 @st.composite

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from archcalc.algebra.dtype import bytes_of
+from archcalc.algebra.num import prod
 from archcalc.algebra.units import iec
 from archcalc.crosscheck import cost
 from archcalc.crosscheck.bench import Bench, Progress
@@ -21,6 +22,9 @@ from archcalc.model.walk import outline, walk
 from archcalc.questions import saved
 
 DEVICES = ("meta", "cpu", "cuda")
+LARGEST_SEED = 2**63
+MOST_SAMPLES = 100
+CELLS = 2**56  # of a tensor: more than PyTorch can address, also without numbers in it
 
 
 def verify(
@@ -42,14 +46,14 @@ def verify(
     are measured too.
     """
     check_device(device)
-    if samples < 0:
-        raise UsageError("--samples", "must be at least 0", f"{samples}")
+    check_seed(seed)
+    if not 0 <= samples <= MOST_SAMPLES:
+        raise UsageError("--samples", f"must lie between 0 and {MOST_SAMPLES}", f"{samples}")
     shapes = [full_shapes(model.inputs, input, batch)]
-    model.walk(shapes[0])  # a size that does not fit is refused before anything is built
-    shapes += other_shapes(model, shapes[0], samples, seed)
-    if device != "meta":
-        for asked in shapes:
-            _must_fit(model, asked, device)
+    _must_fit(model, shapes[0], device)  # and fit together: refused before anything is built
+    for other in other_shapes(model, shapes[0], samples, seed):
+        _must_fit(model, other, device)
+        shapes.append(other)
     with untouched(seed, device):
         known: dict[Any, list[Check]] = {}
         runs = tuple(_run(model, asked, device, known, show) for asked in shapes)
@@ -63,6 +67,12 @@ def check_device(device: str) -> None:
         raise UsageError("--device", f"must be one of {', '.join(DEVICES)}", repr(device))
     if device == "cuda" and not torch.cuda.is_available():
         raise CannotRun("verify", "needs a CUDA device", "none that PyTorch can use", way_out="--device cpu or meta")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that PyTorch cannot take."""
+    if not 0 <= seed < LARGEST_SEED:
+        raise UsageError("--seed", "must lie between 0 and 2**63 - 1", f"{seed}")
 
 
 def environment_of(device: str, seed: int) -> dict[str, str]:
@@ -119,14 +129,21 @@ def _run(model: Model, shapes: Mapping[str, Shape], device: str, known: dict[Any
 def _must_fit(model: Model, shapes: Mapping[str, Shape], device: str) -> None:
     """Refuse a network whose weights, outputs and tensors kept for backward, all at once, exceed the free memory."""
     uses = model.walk(shapes)
+    tensors = [weight for use in uses for weight in use.answers.shapes.values()]
+    largest = max(map(prod, [*shapes.values(), *(use.answers.y for use in uses), *tensors]))
+    if largest > CELLS:
+        raise CannotRun("verify", "a tensor must have at most 2**56 cells", f"{largest}", way_out="a smaller --input")
+    if device == "meta":
+        return
     owned = sum(use.answers.params + use.answers.buffers for use in uses if not use.shared)
     owned *= 2 if device == "cuda" else 1  # a training step has gradients too
     found = saved.kept(uses, model.inputs, device="cuda" if device == "cuda" else "cpu")
     kept = 0 if isinstance(found, str) else saved.bytes_kept(found)
-    needed = kept + sum(bytes_of(n, "float32") for n in (owned, *(use.answers.elements for use in uses)))
+    cells = (owned, *map(prod, shapes.values()), *(use.answers.elements for use in uses))
+    needed = kept + sum(bytes_of(n, "float32") for n in cells)
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else available_bytes()
     if needed > free:
-        got = f"{iec(needed)} of weights, outputs and what training keeps, {iec(free)} available"
+        got = f"{iec(needed)} of inputs, weights, outputs and what training keeps, {iec(free)} available"
         raise CannotRun("verify", "the network must fit the memory", got, way_out="--device meta, or a smaller --input")
 
 

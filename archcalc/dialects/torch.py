@@ -36,10 +36,18 @@ def _padding(layer: Any, x: Shape) -> tuple[int, ...]:
     return tuple(window.before for window in unchecked(layer, x[2:]))
 
 
+def _class(layer: Layer, name: str, rank: int, room: Any = nn) -> Any:
+    """PyTorch's class over so many axes."""
+    cls = getattr(room, f"{name}{rank}d", None)
+    if cls is None:
+        raise ModelError(layer.kind, f"has no PyTorch module over {rank} axes", f"{name}{rank}d")
+    return cls
+
+
 @module.register
 def _(layer: layers.Conv, x: Shape) -> nn.Module:
     rank, plain = _rank(x), _plain(layer, x)
-    cls = getattr(nn if plain else own, f"{'' if plain else 'Padded'}Conv{rank}d")
+    cls = _class(layer, "Conv", rank) if plain else _class(layer, "PaddedConv", rank, own)
     kernel, stride, dilation = (per_axis(layer, name, rank) for name in ("kernel", "stride", "dilation"))
     padding = _padding(layer, x) if plain else 0
     made: nn.Module = cls(x[1], layer.filters, kernel, stride, padding, dilation, layer.groups, layer.bias)
@@ -52,7 +60,7 @@ def _(layer: layers.Conv, x: Shape) -> nn.Module:
 def _(layer: layers.ConvTranspose, x: Shape) -> nn.Module:
     rank, windows = _rank(x), layer.windows(x)
     plain = not isinstance(layer.padding, str) and evenly_padded(windows)
-    cls = getattr(nn if plain else own, f"{'' if plain else 'Cropped'}ConvTranspose{rank}d")
+    cls = _class(layer, "ConvTranspose", rank) if plain else _class(layer, "CroppedConvTranspose", rank, own)
     kernel, stride, dilation = (per_axis(layer, name, rank) for name in ("kernel", "stride", "dilation"))
     crop = tuple(window.before for window in windows) if plain else 0
     lacking = [0 if plain else max(-window.after, 0) for window in windows]
@@ -70,21 +78,21 @@ def _pool_is_plain(layer: Any, x: Shape) -> bool:
 
 @module.register
 def _(layer: layers.MaxPool, x: Shape) -> nn.Module:
+    cls = _class(layer, "MaxPool", _rank(x))
     if not _pool_is_plain(layer, x):
         return own.PaddedMaxPool(layer)
     windows = unchecked(layer, x[2:])
     kernel, stride, dilation = (tuple(getattr(w, n) for w in windows) for n in ("kernel", "stride", "dilation"))
-    cls = getattr(nn, f"MaxPool{len(windows)}d")
     return cls(kernel, stride, _padding(layer, x), dilation, ceil_mode=layer.ceil_mode)  # type: ignore[no-any-return]
 
 
 @module.register
 def _(layer: layers.AvgPool, x: Shape) -> nn.Module:
+    cls = _class(layer, "AvgPool", _rank(x))
     if not _pool_is_plain(layer, x):
         return own.PaddedAvgPool(layer)
     windows = unchecked(layer, x[2:])
     kernel, stride = (tuple(getattr(w, name) for w in windows) for name in ("kernel", "stride"))
-    cls = getattr(nn, f"AvgPool{len(windows)}d")
     return cls(kernel, stride, _padding(layer, x), layer.ceil_mode, layer.counts_padding)  # type: ignore[no-any-return]
 
 
@@ -103,7 +111,7 @@ def _(layer: layers.GlobalMaxPool, x: Shape) -> nn.Module:
 @module.register(layers.AdaptiveAvgPool)
 @module.register(layers.AdaptiveMaxPool)
 def _(layer: Any, x: Shape) -> nn.Module:
-    cls = getattr(nn, f"{type(layer).__name__}{_rank(x)}d")
+    cls = _class(layer, type(layer).__name__, _rank(x))
     return cls(per_axis(layer, "size", _rank(x)))  # type: ignore[no-any-return]
 
 
@@ -119,13 +127,13 @@ def _(layer: layers.MatMul, *xs: Shape) -> nn.Module:
 
 @module.register
 def _(layer: layers.BatchNorm, x: Shape) -> nn.Module:
-    cls = getattr(nn, f"BatchNorm{max(1, _rank(x))}d")
+    cls = _class(layer, "BatchNorm", max(1, _rank(x)))
     return cls(x[1], layer.epsilon, affine=layer.affine, track_running_stats=layer.running)  # type: ignore[no-any-return]
 
 
 @module.register
 def _(layer: layers.InstanceNorm, x: Shape) -> nn.Module:
-    cls = getattr(nn, f"InstanceNorm{_rank(x)}d")
+    cls = _class(layer, "InstanceNorm", _rank(x))
     return cls(x[1], layer.epsilon, affine=layer.affine)  # type: ignore[no-any-return]
 
 
@@ -249,12 +257,12 @@ def _(layer: layers.Crop, x: Shape) -> nn.Module:
 
 @module.register
 def _(layer: layers.PixelShuffle, x: Shape) -> nn.Module:
-    return nn.PixelShuffle(layer.factor)
+    return nn.PixelShuffle(layer.factor) if _rank(x) == 2 else Function(layer, own.shuffled(layer.factor))
 
 
 @module.register
 def _(layer: layers.PixelUnshuffle, x: Shape) -> nn.Module:
-    return nn.PixelUnshuffle(layer.factor)
+    return nn.PixelUnshuffle(layer.factor) if _rank(x) == 2 else Function(layer, own.unshuffled(layer.factor))
 
 
 @module.register

@@ -32,6 +32,33 @@ class Function(nn.Module):
         return repr(self.layer)
 
 
+def shuffled(factor: int) -> Callable[[Tensor], Tensor]:
+    """Groups of channels laid out as blocks of cells, over any number of axes; PyTorch's own does two."""
+
+    def shuffle(x: Tensor) -> Tensor:
+        batch, channels, *axes = x.shape
+        rank = len(axes)
+        split = x.reshape(batch, channels // factor**rank, *[factor] * rank, *axes)
+        places = [place for axis in range(rank) for place in (2 + rank + axis, 2 + axis)]
+        return split.permute(0, 1, *places).reshape(batch, -1, *(n * factor for n in axes))
+
+    return shuffle
+
+
+def unshuffled(factor: int) -> Callable[[Tensor], Tensor]:
+    """Blocks of cells laid out as channels, over any number of axes."""
+
+    def unshuffle(x: Tensor) -> Tensor:
+        batch, channels, *axes = x.shape
+        rank = len(axes)
+        split = x.reshape(batch, channels, *(n for size in axes for n in (size // factor, factor)))
+        cells, within = [2 + 2 * axis for axis in range(rank)], [3 + 2 * axis for axis in range(rank)]
+        moved = split.permute(0, 1, *within, *cells)
+        return moved.reshape(batch, channels * factor**rank, *(n // factor for n in axes))
+
+    return unshuffle
+
+
 class Padded(nn.Module):
     """Mixed into a convolution: pads by the layer's rule and the input's size, where uneven on a copy."""
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from archcalc.dialects.torch import module
 from archcalc.dialects.torch_read import read
-from archcalc.errors import ModelError, UsageError
+from archcalc.errors import ModelError
 from archcalc.model.graph import Graph
 from archcalc.model.model import Model
 from archcalc.model.sizes import Sizes, full_shapes
@@ -92,9 +92,10 @@ def build(model: Model, input: Sizes | dict[str, Sizes] | None = None, *, device
 
 def network_of(model: Graph, uses: Sequence[Use], *, device: str, stand_in: StandIn | None = None) -> Network:
     """The network of a walked model; `stand_in` makes a module for a layer that has none."""
-    wrong = [name for use in uses for name in use.name.split("/") if hasattr(nn.Module, name)]
-    if wrong:
-        rule = "a layer of a PyTorch module must not take the name of one of its methods"
-        raise UsageError("torch", rule, wrong[0], way_out="rename the layer in the spec")
+    taken = {*dir(nn.Module()), "inputs", "outputs", "calls", OWN}
+    for name in (name for use in uses for name in use.name.split("/")):
+        if name in taken or "." in name:
+            rule = "a layer of a module must not be called as an attribute of modules, nor have a dot in its name"
+            raise ModelError("torch", rule, name, way_out="rename the layer in the spec")
     with torch.device(device):
         return Network(model, uses, stand_in)

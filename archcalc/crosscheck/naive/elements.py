@@ -42,6 +42,11 @@ def tanh(x: Number) -> Number:
     return x.function(math.tanh)
 
 
+def _inverse(a: float) -> float:
+    """One over a parameter, known before any element is seen."""
+    return 1 / a if a else math.inf
+
+
 SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717  # Klambauer et al. (2017)
 FUNCTIONS: dict[str, Callable[[Number, float], Number]] = {
     "relu": lambda x, _: x.at_least(0),
@@ -49,9 +54,9 @@ FUNCTIONS: dict[str, Callable[[Number, float], Number]] = {
     "leaky_relu": lambda x, a: x.where(x.value > 0, a * x),
     "rrelu": lambda x, _: x.where(x.value > 0, (1 / 8 + 1 / 3) / 2 * x),
     "threshold": lambda x, a: x.where(x.value > a, 0),
-    "elu": lambda x, a: x.where(x.value > 0, a * (exp(x) - 1)),
-    "celu": lambda x, a: x.where(x.value > 0, a * (exp(x * (1 / a)) - 1)),
-    "selu": lambda x, _: SELU_SCALE * x.where(x.value > 0, SELU_ALPHA * (exp(x) - 1)),
+    "elu": lambda x, a: x.where(x.value > 0, a * x.exp_less_one()),
+    "celu": lambda x, a: x.where(x.value > 0, a * (x * _inverse(a)).exp_less_one()),
+    "selu": lambda x, _: SELU_SCALE * x.where(x.value > 0, SELU_ALPHA * x.exp_less_one()),
     "sigmoid": lambda x, _: sigmoid(x),
     "logsigmoid": lambda x, _: -log(1 + exp(-x)),
     "tanh": lambda x, _: tanh(x),

@@ -65,17 +65,27 @@ class Number:
     def sqrt(self) -> "Number":
         """The square root: one division."""
         self.tally.div += 1
-        return Number(math.sqrt(self.value), self.tally)
+        return Number(math.sqrt(self.value) if self.value >= 0 else math.nan, self.tally)
 
     def inverse_root(self) -> "Number":
         """One over the square root: one division."""
         self.tally.div += 1
-        return Number(_quotient(1.0, math.sqrt(self.value)), self.tally)
+        return Number(_quotient(1.0, math.sqrt(self.value)) if self.value >= 0 else math.nan, self.tally)
 
     def function(self, of: Any) -> "Number":
         """A transcendental function of it."""
         self.tally.exp += 1
-        return Number(of(self.value), self.tally)
+        try:
+            return Number(of(self.value), self.tally)
+        except ValueError:  # a logarithm of what has none
+            return Number(-math.inf if self.value == 0 else math.nan, self.tally)
+        except OverflowError:
+            return Number(math.inf, self.tally)
+
+    def exp_less_one(self) -> "Number":
+        """The exponential minus one: an exponential and a subtraction, without what the difference would lose."""
+        self.tally.add += 1
+        return self.function(math.expm1)
 
     def __abs__(self) -> "Number":
         self.tally.cmp += 1
