@@ -217,10 +217,10 @@ def sized(layer, *xs):
 
 def test_what_pytorch_does_not_leave_open_is_said():
     assert sized(MaxPool(kernel=2), (1, 2, 6, 6)) == ("equal", "")
-    assert sized(MaxPool(kernel=2), (1, 2, 6)) == ("equal", "but not axis 2, which PyTorch specialises")
+    assert sized(MaxPool(kernel=2), (1, 2, 6)) == ("equal", "but for axis 2, which PyTorch specialises")
     assert sized(LayerNorm(affine=False, axes=(1, 2)), (1, 2, 6)) == (
         "equal",
-        "but not axes 1, 2, which PyTorch specialises",
+        "but for axes 1, 2, which PyTorch specialises",
     )
     assert sized(Dense(units=2), (1, 3)) == ("equal", "")  # its batch
     assert sized(GroupNorm(groups=2, affine=False), (1, 4, 3)) == ("equal", "")  # odd channels are no legal size

@@ -374,6 +374,21 @@ def test_a_taught_kind_is_checked_as_far_as_it_says():
         KINDS.pop("mystery")
 
 
+def test_a_kind_that_cannot_be_read_on_symbols_is_said():
+    from archcalc.dialects.torch import module
+
+    cls = mystery()
+    cls.out = lambda self, x: (x[0], int(x[1]))
+    module.register(cls)(lambda *_: torch.nn.Identity())
+    try:
+        found = archcalc.verify(archcalc.loads("archcalc: 1\ninputs: {x: [4]}\nlayers: [mystery]\n"))
+        assert found.failures == ()
+        (note,) = [check.note for check in found.unchecked if check.what == "every size"]
+        assert note.startswith("its formulas cannot be read on symbols (TypeError: ")
+    finally:
+        KINDS.pop("mystery")
+
+
 def test_a_mistake_in_a_kind_is_made_small_and_can_be_pasted_back(monkeypatch, capsys, tmp_path):
     from archcalc.crosscheck import kinds
 

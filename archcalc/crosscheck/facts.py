@@ -146,5 +146,5 @@ def sized(layer: Layer, xs: Shapes, dtypes: Dtypes) -> Check:
             return Check.of(layer.kind, "every size", f"{what} as PyTorch derives", f"another at {agreement.by}")
         if agreement.verdict == "unknown":
             return Check.none(layer.kind, "every size", agreement.by)
-    note = f"but not {' nor '.join(found.left_out)}" if found.left_out else ""
+    note = f"but for {' and '.join(found.left_out)}" if found.left_out else ""
     return Check.of(layer.kind, "every size", "equal for all", "equal for all", note)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import hypothesis
+import torch
 from hypothesis import HealthCheck, Phase, Verbosity
 from msgspec import Struct, field
 
@@ -171,6 +172,7 @@ def verified(kind: Kind, number: int, device: str, seed: int, shown: Callable[[]
     )  # fmt: skip
     @hypothesis.given(cases(kind))
     def one(case: Case) -> None:
+        torch.manual_seed(seed)  # the same configuration has the same numbers whenever it is looked at
         checks = list(checked(*case, device, known))
         wrong = [check for check in checks if check.verdict == "differs"]
         if wrong:

@@ -65,7 +65,9 @@ def compare(layer: Layer, xs: Sequence[Shape], dtypes: Sequence[Any]) -> Compari
     if not known:
         return next(answer for answer in found if isinstance(answer, str))
     answers = {what: _weakest([answer.answers[what] for answer in known]) for what in ("output", "MACs")}
-    why = (text for answer in found for text in ([answer] if isinstance(answer, str) else answer.left_out))
+    why = (
+        text for answer in found for text in ([f"an axis: {answer}"] if isinstance(answer, str) else answer.left_out)
+    )
     return Comparison(answers, tuple(dict.fromkeys(why)))
 
 
@@ -92,13 +94,16 @@ def _compare(layer: Layer, xs: list[Shape], free: list[set[int]], dtypes: Sequen
     for _ in range(MOST_RUNS):
         try:
             run = derive(layer, xs, free, dtypes)
-        except Exception as error:
+        except Exception as error:  # internals of PyTorch may fail in any way
             return refusal(error) or f"PyTorch derives no expression ({type(error).__name__})"
         kept = [{axis for axis in axes if x[axis].is_Symbol} for x, axes in zip(run.xs, free, strict=True)]
         if kept != free:
             return _without(layer, xs, free, kept, dtypes)
         runs.append(run)
-        answers = _beside(layer, runs)
+        try:
+            answers = _beside(layer, runs)
+        except Exception as error:  # a kind of a user's own may answer for integers only
+            return f"its formulas cannot be read on symbols ({type(error).__name__}: {error})"
         unseen = dict.fromkeys(place for answer in answers.values() for place in answer.unseen)
         others = {place: _of_class(layer, xs, run.xs, place) for place in unseen}
         legal = [place for place, other in others.items() if other is not None]  # the layer refuses other classes
@@ -115,7 +120,7 @@ def _without(
     lost = sorted({axis for before, after in zip(free, kept, strict=True) for axis in before - after})
     text = f"{'axis' if len(lost) == 1 else 'axes'} {', '.join(map(str, lost))}, which PyTorch specialises"
     if not any(kept):
-        return text
+        return f"every axis: {text}"
     found = _compare(layer, xs, kept, dtypes)
     return found if isinstance(found, str) else Comparison(found.answers, (text, *found.left_out))
 
