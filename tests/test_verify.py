@@ -286,7 +286,7 @@ def test_available_memory_is_told_also_without_proc(monkeypatch):
             "--kinds: takes no model: it makes its own configurations; got zoo:digits",
         ),
         (["verify", "zoo:digits", "--cases", "5"], 2, "--cases: goes with --kinds; got 5"),
-        (["verify", "--kinds", "--cases", "0"], 2, "--cases: must be at least 1; got 0"),
+        (["verify", "--kinds", "--cases", "0"], 2, "--cases: must lie between 1 and 1,000,000; got 0"),
         (["verify", "zoo:digits", "--samples", "-1"], 2, "--samples: must lie between 0 and 100; got -1"),
     ],
 )
@@ -378,7 +378,7 @@ def test_a_kind_that_cannot_be_read_on_symbols_is_said():
     from archcalc.dialects.torch import module
 
     cls = mystery()
-    cls.out = lambda self, x: (x[0], int(x[1]))
+    cls.out = lambda _, x: (x[0], int(x[1]))
     module.register(cls)(lambda *_: torch.nn.Identity())
     try:
         found = archcalc.verify(archcalc.loads("archcalc: 1\ninputs: {x: [4]}\nlayers: [mystery]\n"))

@@ -27,6 +27,7 @@ SHARE: dict[type[Layer], int] = {  # kinds with many fields get more of the conf
     layers.DepthwiseConv: 6, layers.Resize: 6, layers.Activation: 1,
 }  # fmt: skip
 USUAL = 2
+MOST_CASES = 1_000_000
 
 
 class Mismatch(Exception):
@@ -148,8 +149,8 @@ def verify_kinds(
     """
     check_device(device)
     check_seed(seed)
-    if number < 1:
-        raise UsageError("--cases", "must be at least 1", f"{number}")
+    if not 1 <= number <= MOST_CASES:
+        raise UsageError("--cases", f"must lie between 1 and {MOST_CASES:,}", f"{number}")
     shares = {name: SHARE.get(kind.cls, USUAL) for name, kind in KINDS.items()}
     with untouched(seed, device):
         found = tuple(
