@@ -23,7 +23,7 @@ from tests.cases import CASES
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from archcalc.crosscheck import cost, verify  # noqa: E402
+from archcalc.crosscheck import cost, page, verify  # noqa: E402
 
 
 @pytest.mark.parametrize("name", zoo_names())
@@ -444,14 +444,20 @@ class Clock:
         return end.at - self.at
 
 
-def test_cuda_costs_are_read_from_events_and_the_allocator(monkeypatch):
-    """Without a card: the order of steps, the statistics, and that the network is left as it was."""
+def fake_cuda(monkeypatch):
+    """A module in place of torch.cuda; what was asked of it, in order."""
     done = []
     stand_in = SimpleNamespace(
         Event=Clock, synchronize=lambda: done.append("wait"), reset_peak_memory_stats=lambda: done.append("reset"),
         max_memory_allocated=lambda: 4096,
     )  # fmt: skip
     monkeypatch.setattr(torch, "cuda", stand_in)
+    return done
+
+
+def test_cuda_costs_are_read_from_events_and_the_allocator(monkeypatch):
+    """Without a card: the order of steps, the statistics, and that the network is left as it was."""
+    done = fake_cuda(monkeypatch)
     network = torch.nn.Linear(3, 2).eval()
     x = torch.rand(4, 3)
     found = cost.measured(network, lambda: [x], "cuda")
@@ -462,7 +468,24 @@ def test_cuda_costs_are_read_from_events_and_the_allocator(monkeypatch):
     assert done == ["wait", "wait", "reset", "wait", "wait"]  # forward; a step, a counted step; training
     assert not network.training
     assert network.weight.grad is None
+    assert page.told_cost(found) == (
+        "peak        4,096 B = 4.000 KiB allocated at most, in training\n"
+        "forward     10.000 ms median, first to last decile 10.000 to 10.000 ms in 30\n            repeats\n"
+        "training    10.000 ms median, first to last decile 10.000 to 10.000 ms in 30\n            repeats"
+    )
     assert cost.measured(network, lambda: [x], "cpu") is None
+
+
+def test_what_does_not_train_on_a_card_is_said(monkeypatch):
+    fake_cuda(monkeypatch)
+    found = cost.measured(torch.nn.BatchNorm1d(2).eval(), lambda: [torch.rand(1, 2)], "cuda")
+    assert set(found) == {"forward", "failed", "clocks"}
+    assert (
+        page.told_cost(found)
+        .splitlines()[-2]
+        .startswith("failed      ValueError: Expected more than 1 value per channel")
+    )
+    assert "training" in cost.measured(torch.nn.ReLU(), lambda: [torch.rand(1, 2)], "cuda")  # without a backward pass
 
 
 def test_a_progress_bar_is_no_part_of_the_result(tmp_path):

@@ -20,7 +20,7 @@ def hardware(device: str) -> dict[str, str]:
 
 
 def measured(network: nn.Module, inputs: Callable[[], Sequence[Tensor]], device: str) -> dict[str, Any] | None:
-    """Peak memory of a training step, and the time of a forward pass and of a training step; None without CUDA."""
+    """The time of a forward pass, peak memory and time of a training step, or why not all of it; None without CUDA."""
     if device != "cuda":
         return None
     xs = inputs()
@@ -33,18 +33,23 @@ def measured(network: nn.Module, inputs: Callable[[], Sequence[Tensor]], device:
         network.zero_grad(set_to_none=True)
         with torch.enable_grad():
             ys = network(*xs)
-            sum(y.float().sum() for y in (ys if isinstance(ys, tuple) else (ys,))).backward()
+            loss: Any = torch.stack([y.float().sum() for y in (ys if isinstance(ys, tuple) else (ys,))]).sum()
+            if loss.requires_grad:  # a network without trained weights has no backward pass
+                loss.backward()
 
+    found: dict[str, Any] = {}
     was_training = network.training
     try:
-        timed = {"forward": times(forward)}
+        found["forward"] = times(forward)
         network.train()
-        peak = peak_bytes(training)
-        timed["training"] = times(training)
+        found["peak_bytes"] = peak_bytes(training)
+        found["training"] = times(training)
+    except (RuntimeError, ValueError) as error:  # the card is full, or a layer does not train at this size
+        found["failed"] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     finally:
         network.train(was_training)
         network.zero_grad(set_to_none=True)
-    return {"peak_bytes": peak, **timed, "clocks": clocks()}
+    return found | {"clocks": clocks()}
 
 
 def peak_bytes(step: Callable[[], None]) -> int:

@@ -87,11 +87,17 @@ def told(value: Any) -> str:
 
 def told_cost(cost: Mapping[str, Any]) -> str:
     """What a device took, as lines."""
-    lines = [("peak", f"{grouped(cost['peak_bytes'])} B = {iec(cost['peak_bytes'])} allocated at most, in training")]
+    lines: list[tuple[str, str]] = []
+    if "peak_bytes" in cost:
+        peak = cost["peak_bytes"]
+        lines.append(("peak", f"{grouped(peak)} B = {iec(peak)} allocated at most, in training"))
     for name in ("forward", "training"):
-        seconds = cost[name]
-        spread = f"{1e3 * seconds['low_s']:.3f} to {1e3 * seconds['high_s']:.3f} ms in {seconds['repeats']} repeats"
-        lines.append((name, f"{1e3 * seconds['median_s']:.3f} ms median, first to last decile {spread}"))
+        if name in cost:
+            seconds = {key: 1e3 * cost[name][f"{key}_s"] for key in ("median", "low", "high")}
+            spread = f"{seconds['low']:.3f} to {seconds['high']:.3f} ms in {cost[name]['repeats']} repeats"
+            lines.append((name, f"{seconds['median']:.3f} ms median, first to last decile {spread}"))
+    if "failed" in cost:
+        lines.append(("failed", cost["failed"]))
     return entries(lines, 80)
 
 
