@@ -1,7 +1,11 @@
 """Every kind beside the real network, fact by fact; and that each sort of mistake in a formula is found."""
 
+import random
+from math import gcd
+
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import archcalc
 from archcalc.algebra.ops import Ops
@@ -9,6 +13,7 @@ from archcalc.crosscheck.strategies import STRATEGIES
 from archcalc.layers import (
     KINDS,
     Activation,
+    AdaptiveAvgPool,
     BatchNorm,
     Conv,
     Dense,
@@ -21,6 +26,7 @@ from archcalc.layers import (
     Weight,
 )
 from archcalc.layers.layer import Saved
+from archcalc.layers.pool import covered
 from tests.asking import model_of
 from tests.cases import CASES
 
@@ -65,12 +71,13 @@ def test_every_fact_of_every_case(case):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_random_configurations_of_every_kind(name, request):
-    """A small share of what `archcalc verify --kinds --cases 10000` looks at."""
+def test_random_configurations_of_every_kind(name):
+    """A small share of what `archcalc verify --kinds --cases 10000` looks at; others in every run."""
     from archcalc.crosscheck.kinds import SHARE, USUAL, verified
 
-    number = 3 * SHARE.get(KINDS[name].cls, USUAL)
-    found = verified(KINDS[name], number, "meta", seed=request.config.getoption("verbose"))
+    share = SHARE.get(KINDS[name].cls, USUAL)
+    number = (9 if share == max(SHARE.values()) else 3) * share * settings().max_examples // 150
+    found = verified(KINDS[name], number, "meta", seed=random.randrange(2**32))  # noqa: S311
     assert found.failure is None, str(found.failure)
     assert found.cases > number // 2
     assert {check.note for check in found.unchecked} <= WELL_DEFINED
@@ -194,6 +201,13 @@ def test_a_smaller_layer_is_of_the_same_make(case):
         assert type(found[0]) is type(layer)
         assert (found[0].kernel, found[0].stride, found[0].padding) == (layer.kernel, layer.stride, layer.padding)
         found[0].out(*found[1])
+
+
+@given(st.integers(1, 60), st.integers(1, 20))
+def test_adaptive_windows(n, size):
+    cells = [len(range(n)[i * n // size : -(-(i + 1) * n // size)]) for i in range(size)]
+    assert covered(n, size) == sum(cells) == n + size - gcd(n, size)
+    assert AdaptiveAvgPool(size=size).ops([(1, 1, n)], (1, 1, size)).add == sum(cells) - size
 
 
 def test_what_is_large_is_cut_down_and_what_cannot_be_is_said():
