@@ -166,6 +166,8 @@ layers:
   - tanh: {{}}
   - dense: {{name: b, units: 4, bias: false, shared_with: a, trainable: {user}}}
   - sigmoid: {{}}
+  - dense: {{name: c, units: 4, bias: false, shared_with: b}}
+  - relu: {{}}
 """
 
 

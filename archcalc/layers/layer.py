@@ -35,8 +35,7 @@ class Saved(Struct, frozen=True):
     elements: int
     role: Literal["activation", "index", "mask", "statistic"] = "activation"
     dtype: str | None = None  # None: what the model computes in
-    wanted_by: int | str | tuple[int, ...] | None = None  # kept only where this input, or one of these, or the weight
-    # of this name needs a gradient
+    wanted_by: int | str | tuple[int, ...] | None = None  # kept only if this input, one of these, or this weight trains
 
 
 class Layer(Struct, frozen=True):

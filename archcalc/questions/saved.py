@@ -30,13 +30,15 @@ def kept(uses: Sequence[Use], inputs: Mapping[str, Input], *, device: str = "cud
     storages: dict[str, Storage] = {}
     roots = {name: name for name in inputs}  # the storage that a value lies in
     graded = dict.fromkeys(inputs, False)  # does a gradient flow back to it?
-    trained: dict[str, bool] = {}  # by use
+    learns: dict[tuple[str, str], bool] = {}  # does this tensor of this use train? A tied one does if its owner's does
     for use in uses:
         if _permutes(use):
             return f"{use.name}: what reads a permuted tensor may keep a copy of it"
-        trained[use.name] = use.node.trainable
-        learning = [name for name, weight in use.answers.weights.items() if weight.role == "trainable"]
-        learning = [name for name in learning if trained[_owner(use, name)]]
+        learning = []
+        for name in (name for name, weight in use.answers.weights.items() if weight.role == "trainable"):
+            tied = name in use.shared
+            learns[use.name, name] = learns[str(use.shared_with), name] if tied else use.node.trainable
+            learning += [name] if learns[use.name, name] else []
         graded[use.name] = bool(learning) or any(graded[source] for source in _differentiated(use))
         roots[use.name] = roots[use.inputs[0]] if _hands_on(use) else use.name
         tensors = use.layer.saved(use.xs, use.answers.y, device)
@@ -52,11 +54,6 @@ def kept(uses: Sequence[Use], inputs: Mapping[str, Input], *, device: str = "cud
 def bytes_kept(storages: Sequence[Storage]) -> int:
     """The bytes of all of them."""
     return sum(bytes_of(storage.elements, storage.dtype) for storage in storages)
-
-
-def _owner(use: Use, tensor: str) -> str:
-    """Whose tensor this is: a tied one trains if its owner does."""
-    return str(use.shared_with) if tensor in use.shared else use.name
 
 
 def _differentiated(use: Use) -> tuple[str, ...]:
