@@ -80,7 +80,10 @@ def test_random_configurations_of_every_kind(name):
     found = verified(KINDS[name], number, "meta", seed=random.randrange(2**32))  # noqa: S311
     assert found.failure is None, str(found.failure)
     assert found.cases > number // 2
-    assert {check.note for check in found.unchecked} <= WELL_DEFINED
+    notes = {check.note for check in found.unchecked}
+    if name == "reshape":  # its quotients are of products of all sizes
+        notes = {note for note in notes if not note.endswith("residue classes are too many to look at")}
+    assert notes <= WELL_DEFINED
 
 
 def test_every_kind_has_a_strategy_a_program_a_module_and_says_what_it_keeps():
@@ -256,6 +259,15 @@ def test_a_class_of_sizes_with_another_answer_is_seen(monkeypatch):
     assert sized(layer, (1, 1, 9, 9)) == ("equal", "")
     other = MaxPool(kernel=3, stride=2, padding=0, ceil_mode=True)  # ⌈(n − 3)/2⌉ + 1 is less by one for odd sizes
     assert sized(other, (1, 1, 8, 8))[0] == "differs"
+
+
+@pytest.mark.parametrize("wrong", [lambda n: n // 2, lambda n: n // 2 + 1], ids=["for odd sizes", "for even sizes"])
+def test_a_formula_that_is_right_where_pytorch_was_asked_is_not_enough(monkeypatch, wrong):
+    """PyTorch pads `same` by the rest of the size: its expression for even sizes says nothing of odd ones."""
+    monkeypatch.setattr(Conv, "out", lambda _, x: (x[0], 1, wrong(x[2])))
+    for n in (8, 16):  # PyTorch is asked about an odd size first, and about an even one
+        layer = Conv(filters=1, kernel=3, stride=2, padding="same")
+        assert facts.sized(layer, ((1, 1, n),), (None,)).verdict == "differs"
 
 
 def test_a_torch_without_symbolic_sizes_is_said(monkeypatch):

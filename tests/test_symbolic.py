@@ -105,6 +105,12 @@ def test_conditions_leave_classes_to_other_claims():
     assert (only_even.verdict, only_even.unseen) == ("equal", (((H, 2, 1),),))
     both = agree(half, Claim(H // 2, (even,)), Claim((H + 1) // 2 + 0, (odd,)))
     assert (both.verdict, both.unseen) == ("equal", ())
+    same = agree(H // 2, Claim(H // 2, (even,)))
+    assert (same.verdict, same.unseen) == (
+        "equal",
+        (((H, 2, 1),),),
+    )  # the same expression, and nothing known of odd sizes
+    assert agree(H // 2, Claim(H // 2, (even,)), Claim(H // 2)).unseen == ()
     assert agree(half, Claim(H // 2)).verdict == "different"
     assert agree(half, Claim(H // 2)).by == "H = 3"
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import sympy
 from msgspec import Struct
 
+UNDER_CONDITIONS = "normal form, where the conditions hold"
 MOST_CLASSES = 1_000  # residue classes that one comparison looks at
 
 
@@ -124,15 +125,18 @@ def agree(expression: Any, *claims: Claim) -> Agreement:
     >>> agree((H + 1) // 2 + H // 2, Claim(H)).by
     '2 residue classes'
     """
-    differences = [sympy.expand(normal(expression) - normal(claim.expression)) for claim in claims]
-    if 0 in differences:
-        return Agreement("equal", "normal form")
-    about = set().union(*(difference.free_symbols for difference in differences))
+    theirs = [normal(claim.expression) for claim in claims]
+    differences = [sympy.expand(normal(expression) - other) for other in theirs]
+    about = normal(expression).free_symbols.union(*(other.free_symbols for other in theirs))
     assumed = [[_relation(c) for given in claim.conditions for c in sympy.And.make_args(given)] for claim in claims]
     # what is assumed of other symbols too excludes no size of these by itself
     own = [[condition for condition in conditions if condition.free_symbols <= about] for conditions in assumed]
+    if any(difference == 0 and not conditions for difference, conditions in zip(differences, own, strict=True)):
+        return Agreement("equal", "normal form")
     moduli = _moduli([*differences, *(condition for conditions in own for condition in conditions)])
     count = prod(moduli.values())
+    if count > MOST_CLASSES and 0 in differences:
+        return Agreement("equal", UNDER_CONDITIONS)
     if count > MOST_CLASSES:
         return Agreement("unknown", f"{count} residue classes are too many to look at")
     unseen = []
@@ -144,7 +148,8 @@ def agree(expression: Any, *claims: Claim) -> Agreement:
             return wrong
         if True not in found:
             unseen.append(place)
-    return Agreement("equal", f"{count - len(unseen)} residue classes", tuple(unseen))
+    by = "normal form" if 0 in differences and not unseen else f"{count - len(unseen)} residue classes"
+    return Agreement("equal", by, tuple(unseen))
 
 
 def _in_class(difference: Any, own: Sequence[Any], assumed: Sequence[Any], place: Class) -> "Agreement | bool":
@@ -152,7 +157,7 @@ def _in_class(difference: Any, own: Sequence[Any], assumed: Sequence[Any], place
     sizes = {symbol: m * sympy.Symbol(f"t_{symbol}", integer=True, positive=True) + rest for symbol, m, rest in place}
     if any(_relation(condition.subs(sizes)) == sympy.false for condition in own):
         return False
-    if normal(difference.subs(sizes)) == 0:
+    if difference == 0 or normal(difference.subs(sizes)) == 0:
         return True
     symbols = sorted(difference.free_symbols.union(*(condition.free_symbols for condition in assumed)), key=str)
     for t, others in product((1, 2, 3), (2, 5, 30)):

@@ -13,7 +13,7 @@ import torch
 from msgspec import Struct
 from torch.utils.flop_counter import FlopCounterMode
 
-from archcalc.algebra.symbolic import Agreement, Claim, Class, FloorDiv, agree
+from archcalc.algebra.symbolic import UNDER_CONDITIONS, Agreement, Claim, Class, FloorDiv, agree
 from archcalc.crosscheck.measure import refusal
 from archcalc.dialects.torch import module
 from archcalc.errors import LayerError
@@ -108,7 +108,8 @@ def _compare(layer: Layer, xs: list[Shape], free: list[set[int]], dtypes: Sequen
         others = {place: _of_class(layer, xs, run.xs, place) for place in unseen}
         legal = [place for place, other in others.items() if other is not None]  # the layer refuses other classes
         if not legal:
-            return Comparison(answers)
+            assumed = any(answer.by == UNDER_CONDITIONS for answer in answers.values())
+            return Comparison(answers, ("sizes for which PyTorch's conditions do not hold",) if assumed else ())
         xs = others[legal[0]] or xs
     return Comparison(answers, (f"{len(legal)} classes of sizes, for which PyTorch's conditions do not hold",))
 
