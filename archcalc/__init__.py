@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from archcalc.dialects.yaml import load, loads
     from archcalc.errors import ArchcalcError
     from archcalc.model.graph import Input
-    from archcalc.model.model import Model
+    from archcalc.questions.model import Model
     from archcalc.model.report import Report
 
 _HOMES = {  # loaded when first asked for, so that `import archcalc` costs nothing
     "ArchcalcError": "archcalc.errors",
     "Input": "archcalc.model.graph",
-    "Model": "archcalc.model.model",
+    "Model": "archcalc.questions.model",
     "Report": "archcalc.model.report",
     "load": "archcalc.dialects.yaml",
     "loads": "archcalc.dialects.yaml",

@@ -16,7 +16,7 @@ from archcalc.crosscheck.result import Check, Run, Verification
 from archcalc.crosscheck.world import untouched
 from archcalc.errors import CannotRun, ModelError, UsageError
 from archcalc.layers.layer import Shape
-from archcalc.model.model import Model
+from archcalc.questions.model import Model
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import outline, walk
 from archcalc.questions import saved

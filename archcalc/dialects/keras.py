@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from archcalc.model.model import Model
+from archcalc.questions.model import Model
 from archcalc.model.report import Report, Row
 from archcalc.views.columns import ordered
 

@@ -10,7 +10,7 @@ from archcalc.dialects.torch import module
 from archcalc.dialects.torch_read import read
 from archcalc.errors import ModelError
 from archcalc.model.graph import Graph
-from archcalc.model.model import Model
+from archcalc.questions.model import Model
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Use
 

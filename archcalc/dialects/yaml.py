@@ -3,12 +3,15 @@
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from archcalc.dialects.yaml_spec import Spec
 from archcalc.dialects.yaml_text import BYTES
 from archcalc.errors import ModelError, nearest
-from archcalc.model.model import Model
+from archcalc.questions.model import Model
 
 ZOO = os.path.join(os.path.dirname(os.path.dirname(__file__)), "zoo")
 
@@ -37,7 +40,14 @@ def load(path: str | os.PathLike[str], settings: Mapping[str, Any] | None = None
 
 def loads(text: str, file: str = "spec", settings: Mapping[str, Any] | None = None) -> Model:
     """The model that a text describes; `file` is what errors call it."""
-    return Spec(text, file).model(settings or {})
+    given = dict(settings or {})
+    model = Spec(text, file).model(given)
+    return replace(model, reread=partial(_again, text, file, given))
+
+
+def _again(text: str, file: str, given: Mapping[str, Any], settings: Mapping[str, Any]) -> Model:
+    """The same text with further settings."""
+    return loads(text, file, {**given, **settings})
 
 
 def zoo_names() -> list[str]:

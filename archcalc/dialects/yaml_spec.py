@@ -13,7 +13,7 @@ from archcalc.errors import ModelError, Problems, UsageError, nearest
 from archcalc.layers.layer import KINDS, Composite
 from archcalc.model.build import Builder
 from archcalc.model.graph import Graph, Input
-from archcalc.model.model import Model
+from archcalc.questions.model import Model
 from archcalc.model.sizes import full_shapes
 from archcalc.model.walk import walk
 
@@ -75,7 +75,9 @@ class Spec:
             raise self.all_problems(builder)
         name = text.pop("name") or os.path.splitext(os.path.basename(self.file))[0]
         remarks = tuple(f"block {block}: no line uses it; its lines were not read" for block in reader.unused())
-        return Model(name, builder.inputs, tuple(builder.nodes), outputs, expect, **text, remarks=remarks)
+        return Model(
+            name, builder.inputs, tuple(builder.nodes), outputs, expect, **text, remarks=remarks, settings=names
+        )
 
     def last(self, value: Value, builder: Builder, scope: Any) -> tuple[str, ...]:
         if value.shape == "list" and not value.data:

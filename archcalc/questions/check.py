@@ -8,7 +8,7 @@ from msgspec import Struct
 from archcalc.algebra.units import grouped
 from archcalc.errors import ModelError, nearest
 from archcalc.layers.layer import shown
-from archcalc.model.model import Model
+from archcalc.questions.model import Model
 from archcalc.model.report import Report
 from archcalc.model.sizes import Sizes
 

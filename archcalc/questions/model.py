@@ -1,6 +1,6 @@
 """Model: a graph that can be asked; the object that users hold."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,8 @@ class Model(Graph, frozen=True, dict=True, eq=False):
     about: str = ""
     source: str = ""
     remarks: tuple[str, ...] = ()  # what every report of it has to say
+    settings: Mapping[str, Any] = {}  # hyperparameters that its spec names, with their values here
+    reread: Callable[[Mapping[str, Any]], "Model"] | None = None  # the spec again, with other hyperparameters
 
     @classmethod
     def chain(cls, name: str, inputs: Mapping[str, Shape | Input], layers: Sequence[Layer]) -> "Model":
@@ -39,6 +41,17 @@ class Model(Graph, frozen=True, dict=True, eq=False):
         for layer in layers:
             builder.add(scope, layer)
         return cls(name, builder.inputs, tuple(builder.nodes), (builder.last(scope),))
+
+    def with_settings(self, settings: Mapping[str, Any]) -> "Model":
+        """The same spec with some of its hyperparameters replaced; a symbol stands for any value.
+
+        Raises UsageError where the spec has no such name, ModelError where the layers do not take the value.
+        """
+        if not settings:
+            return self
+        if self.reread is None:
+            raise UsageError("settings", "need a model that was read from a spec with set:", ", ".join(settings))
+        return self.reread(settings)
 
     def report(
         self,
