@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from archcalc.dialects.yaml import load, loads
     from archcalc.errors import ArchcalcError
     from archcalc.model.graph import Input
-    from archcalc.questions.model import Model
     from archcalc.model.report import Report
+    from archcalc.questions.model import Model
 
 _HOMES = {  # loaded when first asked for, so that `import archcalc` costs nothing
     "ArchcalcError": "archcalc.errors",

@@ -12,9 +12,9 @@ from archcalc.dialects.yaml import ZOO, load, zoo_names
 from archcalc.dialects.yaml_text import read
 from archcalc.errors import ModelError, UsageError, nearest
 from archcalc.layers.layer import KINDS
-from archcalc.questions.model import Model
 from archcalc.model.sizes import parse
 from archcalc.questions.check import BUDGETS, budgets, expectations
+from archcalc.questions.model import Model
 from archcalc.views import report as views
 from archcalc.views.table import Table
 

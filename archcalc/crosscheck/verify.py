@@ -16,10 +16,10 @@ from archcalc.crosscheck.result import Check, Run, Verification
 from archcalc.crosscheck.world import untouched
 from archcalc.errors import CannotRun, ModelError, UsageError
 from archcalc.layers.layer import Shape
-from archcalc.questions.model import Model
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import outline, walk
 from archcalc.questions import saved
+from archcalc.questions.model import Model
 
 DEVICES = ("meta", "cpu", "cuda")
 LARGEST_SEED = 2**63

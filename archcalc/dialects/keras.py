@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from archcalc.questions.model import Model
 from archcalc.model.report import Report, Row
+from archcalc.questions.model import Model
 from archcalc.views.columns import ordered
 
 NAMES = {  # {} stands for the number of spatial axes

@@ -10,9 +10,9 @@ from archcalc.dialects.torch import module
 from archcalc.dialects.torch_read import read
 from archcalc.errors import ModelError
 from archcalc.model.graph import Graph
-from archcalc.questions.model import Model
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Use
+from archcalc.questions.model import Model
 
 __all__ = ["Network", "build", "module", "read"]
 StandIn = Callable[[Use, ModelError], nn.Module]

@@ -13,9 +13,9 @@ from archcalc.errors import ModelError, Problems, UsageError, nearest
 from archcalc.layers.layer import KINDS, Composite
 from archcalc.model.build import Builder
 from archcalc.model.graph import Graph, Input
-from archcalc.questions.model import Model
 from archcalc.model.sizes import full_shapes
 from archcalc.model.walk import walk
+from archcalc.questions.model import Model
 
 QUANTITIES = (
     "params", "trainable_params", "buffers", "macs", "macs_exact", "mul", "add", "cmp", "div", "exp", "flops",
@@ -70,7 +70,7 @@ class Spec:
         outputs = self.tried("layers", lambda value: self.last(value, builder, scope)) or ()
         outputs = self.tried("outputs", lambda value: self.outputs(value, builder, scope)) or outputs
         expect = self.tried("expect", lambda value: self.expectations(value, names, builder)) or {}
-        text = {key: self.tried(key, self.text) or "" for key in ("name", "about", "source")}
+        text: dict[str, Any] = {key: self.tried(key, self.text) or "" for key in ("name", "about", "source")}
         if self.problems:
             raise self.all_problems(builder)
         name = text.pop("name") or os.path.splitext(os.path.basename(self.file))[0]

@@ -8,9 +8,9 @@ from msgspec import Struct
 from archcalc.algebra.units import grouped
 from archcalc.errors import ModelError, nearest
 from archcalc.layers.layer import shown
-from archcalc.questions.model import Model
 from archcalc.model.report import Report
 from archcalc.model.sizes import Sizes
+from archcalc.questions.model import Model
 
 OPS = ("mul", "add", "cmp", "div", "exp")
 BUDGETS = ("params", "macs", "flops", "output_bytes", "weight_bytes")  # what can be limited
