@@ -7,7 +7,8 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archcalc.algebra.symbolic import Claim, FloorDiv, agree, normal
+from archcalc.algebra.agreement import Claim, agree
+from archcalc.algebra.symbolic import FloorDiv, normal
 
 H, W = sympy.symbols("H W", integer=True, positive=True)
 sizes = st.integers(1, 200)

@@ -1,6 +1,6 @@
 """Integer expressions of a spec, such as `2*width` or `ceil(width/8)`: read with `ast` and a whitelist, never executed.
 
-A division must come out whole, or stand inside floor( ) or ceil( ).
+A division must come out whole, or stand inside floor( ) or ceil( ). Names may stand for symbols: so then does it.
 """
 
 import ast
@@ -9,9 +9,10 @@ import operator
 import warnings
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
-from archcalc.algebra.num import LIMIT
+from archcalc.algebra.num import LIMIT, is_symbolic, largest, smallest
 from archcalc.errors import ModelError, nearest
 
 LENGTH = 200  # characters
@@ -20,8 +21,8 @@ EXPONENT = 64
 BOUND = "10**18"
 
 
-def _power(base: Fraction, exponent: Fraction) -> Fraction:
-    if exponent.denominator != 1 or not 0 <= exponent <= EXPONENT:
+def _power(base: Any, exponent: Any) -> Any:
+    if is_symbolic(exponent) or exponent.denominator != 1 or not 0 <= exponent <= EXPONENT:
         raise _Refused(f"must keep its exponents whole, from 0 to {EXPONENT}", f"{exponent}")
     return base ** int(exponent)
 
@@ -37,7 +38,7 @@ OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
-FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "ceil": math.ceil, "floor": math.floor}
+FUNCTIONS: dict[str, Callable[..., Any]] = {"min": smallest, "max": largest, "ceil": math.ceil, "floor": math.floor}
 
 
 class _Refused(Exception):
@@ -60,6 +61,9 @@ def evaluate(text: str, names: Mapping[str, Any]) -> int:
             cut = "in { } a comma ends the value: put it in quotes" if text.count("(") > text.count(")") else ""
             raise _Refused("must be an integer or an integer expression", repr(text), cut) from None
         value = _value(tree, names, DEPTH)
+        if is_symbolic(value):
+            whole: int = _whole(text, value)
+            return whole
         if Fraction(value).denominator != 1:
             raise _Refused("must come out whole", f"{text} = {value}", "use // or ceil( )")
         return int(value)
@@ -68,7 +72,17 @@ def evaluate(text: str, names: Mapping[str, Any]) -> int:
         raise ModelError("expression", rule, got, way_out=way_out[0] if way_out else "") from None
 
 
-def _value(tree: ast.AST, names: Mapping[str, Any], depth: int) -> Fraction:
+def _whole(text: str, value: Any) -> Any:
+    from archcalc.algebra.symbolic import normal
+
+    value = normal(value)
+    if not value.is_integer:
+        names = ", ".join(sorted(map(str, value.free_symbols)))
+        raise _Refused(f"must come out whole for every {names}", text, "use // or ceil( ), or assume that it is")
+    return value
+
+
+def _value(tree: ast.AST, names: Mapping[str, Any], depth: int) -> Any:
     if depth == 0:
         raise _Refused(f"must nest at most {DEPTH} operations", "a deeper one")
     match tree:
@@ -77,20 +91,28 @@ def _value(tree: ast.AST, names: Mapping[str, Any], depth: int) -> Fraction:
         case ast.Name(id=name):
             return _named(name, names)
         case ast.UnaryOp(op=op, operand=operand) if type(op) in OPERATORS:
-            return Fraction(OPERATORS[type(op)](_value(operand, names, depth - 1)))
+            return _exact(OPERATORS[type(op)](_value(operand, names, depth - 1)))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
             return _binary(op, _value(left, names, depth - 1), _value(right, names, depth - 1))
         case ast.Call(func=ast.Name(id=name), args=[_, *_] as args, keywords=[]) if name in FUNCTIONS:
             if name in ("ceil", "floor") and len(args) != 1:
                 raise _Refused(f"must give {name} one value", str(len(args)))
             values = [_value(arg, names, depth - 1) for arg in args]
-            return Fraction(FUNCTIONS[name](values if name in ("min", "max") else values[0]))
+            return _exact(reduce(FUNCTIONS[name], values) if name in ("min", "max") else FUNCTIONS[name](values[0]))
         case ast.Call():
             raise _Refused("may call only min, max, ceil and floor", ast.unparse(tree))
     raise _Refused("may hold only integers, names, + - * / // % ** and min max ceil floor", ast.unparse(tree))
 
 
-def _binary(op: ast.operator, left: Fraction, right: Fraction) -> Fraction:
+def _exact(value: Any) -> Any:
+    return value if is_symbolic(value) else Fraction(value)
+
+
+def _binary(op: ast.operator, left: Any, right: Any) -> Any:
+    if is_symbolic(left) or is_symbolic(right):
+        if right == 0 and isinstance(op, ast.Div | ast.FloorDiv | ast.Mod):
+            raise _Refused("must not divide by zero", f"{left} / {right}")
+        return OPERATORS[type(op)](left, right)
     if isinstance(op, ast.Pow) and abs(left) > 1 and right > EXPONENT:
         raise _Refused(f"must keep its exponents whole, from 0 to {EXPONENT}", f"{right}")
     try:
@@ -99,10 +121,12 @@ def _binary(op: ast.operator, left: Fraction, right: Fraction) -> Fraction:
         raise _Refused("must not divide by zero", f"{left} / {right}") from None
 
 
-def _named(name: str, names: Mapping[str, Any]) -> Fraction:
+def _named(name: str, names: Mapping[str, Any]) -> Any:
     if name not in names:
         raise _Refused("must use names that are known here", name, nearest(name, names))
     value = names[name]
+    if is_symbolic(value):
+        return value
     if not isinstance(value, int) or isinstance(value, bool):
         raise _Refused("must compute with integers", f"{name} = {value!r}")
     return Fraction(value)

@@ -49,6 +49,8 @@ def less(a: int, b: int) -> bool | None:
     >>> less(3, 5)
     True
     """
+    if _symbolic(a, b):
+        return _less(a, b)
     return _known(a < b)
 
 
@@ -60,9 +62,9 @@ def differ(a: int, b: int) -> bool | None:
     """
     if type(a) is int and type(b) is int:
         return a != b
-    zero = getattr(a - b, "is_zero", None)  # sympy's own three-valued answer
-    if hasattr(a - b, "free_symbols"):
-        return None if zero is None else not zero
+    if _symbolic(a, b):
+        zero = _normal(a - b).is_zero  # sympy's own three-valued answer
+        return True if _less(a, b) or _less(b, a) else None if zero is None else not zero
     return _known(a != b)
 
 
@@ -76,22 +78,49 @@ def divides(divisor: int, n: int) -> bool | None:
     return None if rest is None else not rest
 
 
+def called(n: int, name: str) -> int:
+    """The same number; one that remembers how it was made goes by this name from here on."""
+    return n if type(n) is int or not hasattr(n, "called") else n.called(name)
+
+
+def is_symbolic(n: Any) -> bool:
+    """Does it stand for a number that is not known: a sympy expression?"""
+    return hasattr(n, "free_symbols")
+
+
+def _symbolic(a: Any, b: Any) -> bool:
+    return is_symbolic(a) or is_symbolic(b)
+
+
+def _normal(expression: Any) -> Any:
+    from archcalc.algebra.symbolic import normal
+
+    return normal(expression)
+
+
+def _less(a: Any, b: Any) -> bool | None:
+    from archcalc.algebra.symbolic import at_least
+
+    if at_least(b - a, 1):
+        return True
+    return False if at_least(a - b, 0) else None
+
+
 def _known(answer: Any) -> bool | None:
     if answer is True or answer is False:
         return bool(answer)
-    if hasattr(answer, "free_symbols"):  # a sympy relation; only the decided ones convert to bool
-        return bool(answer) if answer in (True, False) else None
     if not hasattr(answer, "all"):  # another kind of number, that decides by itself
         return bool(answer)
     return bool(answer.flat[0]) if answer.all() or not answer.any() else None
 
 
 def _choose(array: str, symbol: str, a: Any, b: Any) -> Any:
-    if hasattr(a, "free_symbols") or hasattr(b, "free_symbols"):
-        import sympy
+    if _symbolic(a, b):
+        from archcalc.algebra import symbolic
 
-        return getattr(sympy, symbol)(a, b)
-    if not (hasattr(a, "shape") or hasattr(b, "shape")):  # another kind of number, that decides by itself
+        a, b = symbolic.normal(a), symbolic.normal(b)
+        return symbolic.Largest(a, b) if symbol == "Max" else symbolic.smallest(a, b)
+    if not (hasattr(a, "shape") or hasattr(b, "shape")):  # fractions, and others that decide by themselves
         return a if bool(a > b) == (symbol == "Max") else b
     import numpy
 

@@ -1,15 +1,12 @@
-"""Floor division in a normal form, and the question whether two expressions agree for every size."""
+"""Floor division in a normal form, and what is known of the sign of an expression."""
 
-from collections.abc import Sequence
-from itertools import product
-from math import gcd, lcm, prod
-from typing import Any, Literal
+from collections.abc import Iterable
+from fractions import Fraction
+from functools import reduce
+from math import gcd, lcm
+from typing import Any
 
 import sympy
-from msgspec import Struct
-
-UNDER_CONDITIONS = "normal form, where the conditions hold"
-MOST_CLASSES = 1_000  # residue classes that one comparison looks at
 
 
 class FloorDiv(sympy.Function):  # type: ignore[misc]
@@ -30,7 +27,8 @@ class FloorDiv(sympy.Function):  # type: ignore[misc]
         """The normal form; None where it is one already, or where the divisor is no positive integer."""
         if not (q.is_Integer and q > 0):
             return None
-        whole, rest = _multiples(sympy.expand(p), q, exactly=True)
+        p, q = _cleared(sympy.expand(p), q)
+        whole, rest = _multiples(p, q, exactly=True)
         if _leading(rest) < 0:  # rounding down a negative is minus rounding up a positive
             return whole - cls(-rest + q - 1, q)
         more, rest = _multiples(rest, q, exactly=False)
@@ -40,6 +38,16 @@ class FloorDiv(sympy.Function):  # type: ignore[misc]
         if (smaller, divisor) == (p, q):
             return None
         return whole + more + cls(smaller, divisor)
+
+
+def _cleared(p: Any, q: Any) -> tuple[Any, Any]:
+    """Numerator and divisor without fractions: what is a whole number only together, such as H/32, stays exact."""
+    common = lcm(*(int(term.as_coeff_Mul()[0].q) for term in sympy.Add.make_args(p) if _rational(term)))
+    return (p, q) if common == 1 else (sympy.expand(p * common), q * common)
+
+
+def _rational(term: Any) -> bool:
+    return bool(term.as_coeff_Mul()[0].is_Rational)
 
 
 def _multiples(p: Any, q: Any, *, exactly: bool) -> tuple[Any, Any]:
@@ -80,113 +88,120 @@ def _flattened(cls: Any, p: Any, q: Any) -> tuple[Any, Any]:
     return p, q
 
 
+class Largest(sympy.Function):  # type: ignore[misc]
+    """The larger of two integers; of itself where it is known which one that is.
+
+    sympy's Max compares its arguments by every means that it has, which takes seconds for a network.
+
+    >>> H = sympy.Symbol("H", integer=True, positive=True)
+    >>> Largest(H + 1, 1), Largest(H, 2)
+    (H + 1, Largest(2, H))
+    """
+
+    nargs = 2
+    is_integer = True
+
+    @classmethod
+    def eval(cls, a: Any, b: Any) -> Any:
+        """The one that is known to be at least the other; else both, in one order."""
+        if at_least(a - b, 0):
+            return a
+        if at_least(b - a, 0):
+            return b
+        return None if sympy.default_sort_key(a) <= sympy.default_sort_key(b) else cls(b, a)
+
+
+def smallest(a: Any, b: Any) -> Any:
+    """The smaller of two integers, by the larger of their negatives."""
+    return -Largest(-a, -b)
+
+
+def floored(expression: Any) -> Any:
+    """The expression with every floor, ceiling and remainder written by FloorDiv, every choice by Largest."""
+    expression = sympy.sympify(expression)
+    if expression.has(sympy.floor, sympy.ceiling, sympy.Mod):
+        expression = expression.replace(sympy.floor, lambda p: FloorDiv(*sympy.fraction(sympy.together(p))))
+        expression = expression.replace(sympy.ceiling, lambda p: _ceiling(*sympy.fraction(sympy.together(p))))
+        expression = expression.replace(sympy.Mod, lambda p, q: p - q * FloorDiv(p, q))
+    if expression.has(sympy.Max, sympy.Min):
+        expression = expression.replace(sympy.Max, lambda *numbers: reduce(Largest, numbers))
+        expression = expression.replace(sympy.Min, lambda *numbers: reduce(smallest, numbers))
+    return expression
+
+
 def normal(expression: Any) -> Any:
-    """The expression with every floor, ceiling and remainder written by FloorDiv, expanded.
+    """The expression floored and expanded.
 
     >>> H = sympy.Symbol("H", integer=True, positive=True)
     >>> normal(-(-((H - 1) // 2 + 1) // 2))
     FloorDiv(H + 3, 4)
     """
-    expression = sympy.sympify(expression)
-    expression = expression.replace(sympy.floor, lambda p: FloorDiv(*sympy.fraction(sympy.together(p))))
-    expression = expression.replace(sympy.ceiling, lambda p: _ceiling(*sympy.fraction(sympy.together(p))))
-    expression = expression.replace(sympy.Mod, lambda p, q: p - q * FloorDiv(p, q))
-    return sympy.expand(expression)
+    return sympy.expand(floored(expression))
 
 
 def _ceiling(p: Any, q: Any) -> Any:
     return -FloorDiv(-p, q)
 
 
-Class = tuple[tuple[Any, int, int], ...]  # (symbol, m, r): the sizes with that symbol = m·t + r
+def divisor_of(expressions: Iterable[Any], name: str) -> int:
+    """The least common multiple of the divisors that a symbol of this name stands under.
+
+    >>> divisor_of([FloorDiv(sympy.Symbol("H"), 4)], "H")
+    4
+    """
+    quotients = [
+        part for expression in expressions if isinstance(expression, sympy.Basic) for part in expression.atoms(FloorDiv)
+    ]
+    under = (q for p, q in (part.args for part in quotients) if q.is_Integer and name in map(str, p.free_symbols))
+    return lcm(*map(int, under))
 
 
-class Claim(Struct, frozen=True):
-    """An expression that somebody gives, and what it assumes of its symbols."""
+class Bounds:
+    """What an expression is known to lie between: a linear combination of atoms, and a constant from low to high.
 
-    expression: Any
-    conditions: tuple[Any, ...] = ()
+    An atom is a product of symbols, at least 1 where all are positive, else at least 0.
+    """
+
+    def __init__(self, expression: Any) -> None:
+        self.atoms: dict[Any, Fraction] = {}
+        self.low = self.high = Fraction(0)
+        self.known = True
+        self.add(sympy.expand(expression), Fraction(1))
+
+    def add(self, expression: Any, factor: Fraction) -> None:
+        """Take in so many times an expression; a quotient rounded down lies less than one below the exact one."""
+        for term in sympy.Add.make_args(expression):
+            number, name = term.as_coeff_Mul()
+            if not number.is_Rational:
+                self.known = False
+                return
+            share = factor * Fraction(int(number.p), int(number.q))
+            if name == 1:
+                self.low, self.high = self.low + share, self.high + share
+            elif isinstance(name, FloorDiv) and name.args[1].is_Integer:
+                divisor = int(name.args[1])
+                lost = Fraction(divisor - 1, divisor)
+                up, down = (share, Fraction(0)) if share > 0 else (Fraction(0), share)
+                self.add(name.args[0], share / divisor)
+                self.low, self.high = self.low - up * lost, self.high - down * lost
+            elif all(part.is_Symbol and part.is_nonnegative for part in sympy.Mul.make_args(name)):
+                self.atoms[name] = self.atoms.get(name, Fraction(0)) + share
+            else:
+                self.known = False
+
+    def least(self) -> Fraction | None:
+        """A lower bound; None if there is none."""
+        if not self.known or any(share < 0 for share in self.atoms.values()):
+            return None
+        return self.low + sum(share for atom, share in self.atoms.items() if atom.is_positive)
 
 
-class Agreement(Struct, frozen=True):
-    """Whether an expression equals what is claimed, for every size that some claim admits, and how that is known."""
-
-    verdict: Literal["equal", "different", "unknown"]
-    by: str  # the normal form, residue classes, or the sizes at which they differ
-    unseen: tuple[Class, ...] = ()  # residue classes that no claim admits
-
-
-def agree(expression: Any, *claims: Claim) -> Agreement:
-    """Compare by normal form, then class by class: every symbol s as m·t + r, for each rest r of its divisors' m.
-
-    A class in which the conditions of a claim fail is left to the other claims.
+def at_least(expression: Any, bound: int) -> bool:
+    """Is an integer expression known to be at least this for all values of its symbols?
 
     >>> H = sympy.Symbol("H", integer=True, positive=True)
-    >>> agree((H + 1) // 2 + H // 2, Claim(H)).by
-    '2 residue classes'
+    >>> at_least(H - 2 * FloorDiv(H, 2), 0), at_least(FloorDiv(H, 2), 1)
+    (True, False)
     """
-    theirs = [normal(claim.expression) for claim in claims]
-    differences = [sympy.expand(normal(expression) - other) for other in theirs]
-    about = normal(expression).free_symbols.union(*(other.free_symbols for other in theirs))
-    assumed = [[_relation(c) for given in claim.conditions for c in sympy.And.make_args(given)] for claim in claims]
-    # what is assumed of other symbols too excludes no size of these by itself
-    own = [[condition for condition in conditions if condition.free_symbols <= about] for conditions in assumed]
-    if any(difference == 0 and not conditions for difference, conditions in zip(differences, own, strict=True)):
-        return Agreement("equal", "normal form")
-    moduli = _moduli([*differences, *(condition for conditions in own for condition in conditions)])
-    count = prod(moduli.values())
-    if count > MOST_CLASSES and 0 in differences:
-        return Agreement("equal", UNDER_CONDITIONS)
-    if count > MOST_CLASSES:
-        return Agreement("unknown", f"{count} residue classes are too many to look at")
-    unseen = []
-    for rests in product(*map(range, moduli.values())):
-        place = tuple((symbol, m, rest) for (symbol, m), rest in zip(moduli.items(), rests, strict=True))
-        found = [_in_class(*claim, place) for claim in zip(differences, own, assumed, strict=True)]
-        wrong = next((answer for answer in found if isinstance(answer, Agreement)), None)
-        if wrong is not None:
-            return wrong
-        if True not in found:
-            unseen.append(place)
-    by = "normal form" if 0 in differences and not unseen else f"{count - len(unseen)} residue classes"
-    return Agreement("equal", by, tuple(unseen))
-
-
-def _in_class(difference: Any, own: Sequence[Any], assumed: Sequence[Any], place: Class) -> "Agreement | bool":
-    """True where the difference vanishes, False where the conditions exclude the class, else why not."""
-    sizes = {symbol: m * sympy.Symbol(f"t_{symbol}", integer=True, positive=True) + rest for symbol, m, rest in place}
-    if any(_relation(condition.subs(sizes)) == sympy.false for condition in own):
-        return False
-    if difference == 0 or normal(difference.subs(sizes)) == 0:
-        return True
-    symbols = sorted(difference.free_symbols.union(*(condition.free_symbols for condition in assumed)), key=str)
-    for t, others in product((1, 2, 3), (2, 5, 30)):
-        known = {symbol: others + number for number, symbol in enumerate(symbols)}
-        known |= {symbol: m * t + rest for symbol, m, rest in place}
-        apart = difference.subs(known)
-        if apart.is_Rational and apart != 0 and all(condition.subs(known) == sympy.true for condition in assumed):
-            apart_at = ", ".join(f"{symbol} = {size}" for symbol, size in known.items())
-            return Agreement("different", apart_at or "every size")
-    where = ", ".join(f"{symbol} = {m}·t + {rest}" for symbol, m, rest in place)
-    return Agreement("unknown", f"not decided for {where}" if where else f"not decided: {difference}")
-
-
-def _relation(condition: Any) -> Any:
-    """A condition with both sides in normal form."""
-    if isinstance(condition, sympy.core.relational.Relational):
-        return condition.func(normal(condition.lhs - condition.rhs), 0)
-    if isinstance(condition, sympy.And | sympy.Or | sympy.Not):
-        return condition.func(*map(_relation, condition.args))
-    return condition
-
-
-def _moduli(expressions: Sequence[Any]) -> dict[Any, int]:
-    """For each symbol, the least common multiple of the divisors that it stands under."""
-    moduli: dict[Any, int] = {}
-    for expression in expressions:
-        for quotient in expression.atoms(FloorDiv):
-            p, q = quotient.args
-            if q.is_Integer:
-                for symbol in sorted(p.free_symbols, key=str):
-                    moduli[symbol] = lcm(moduli.get(symbol, 1), int(q))
-    return moduli
+    least = Bounds(normal(expression)).least()
+    return least is not None and least > bound - 1  # it is an integer

@@ -3,14 +3,12 @@
 import argparse
 import contextlib
 import os
-import sys
 from typing import Any
 
 from archcalc.algebra.units import grouped, parse_bytes, parse_count
-from archcalc.dialects.fields import take
+from archcalc.cli.common import as_json, format_of, keep_the_model, model_of, progress, say, size_of, width, write
 from archcalc.dialects.yaml import ZOO, load, zoo_names
-from archcalc.dialects.yaml_text import read
-from archcalc.errors import ModelError, UsageError, nearest
+from archcalc.errors import UsageError, nearest
 from archcalc.layers.layer import KINDS
 from archcalc.model.sizes import parse
 from archcalc.questions.check import BUDGETS, budgets, expectations
@@ -23,13 +21,13 @@ OWN_SIZE = {"input": None, "batch": 1, "dtype": "float32", "convention": "archca
 
 def report(options: argparse.Namespace) -> int:
     """Print the report of a model in the chosen style and format."""
-    options.format = options.format or _format_of(options.output)
-    model = _model(options)
-    counted = model.report(depth=options.depth, **_size(options))
-    _keep_the_model(options)
-    _write(_formatted(options, model, counted), options.output)
+    options.format = options.format or format_of(options.output)
+    model = model_of(options)
+    counted = model.report(depth=options.depth, **size_of(options))
+    keep_the_model(options)
+    write(_formatted(options, model, counted), options.output)
     if options.strict and counted.status != "complete":
-        _say("report: under --strict everything must be counted; got a partial total")
+        say("report: under --strict everything must be counted; got a partial total")
         return 6
     return 0
 
@@ -41,7 +39,7 @@ def check(options: argparse.Namespace) -> int:
         text = getattr(options, f"max_{name}")
         if text is not None:
             limits[name] = _limit(name, text)
-    model, size = _model(options), _size(options)
+    model, size = model_of(options), size_of(options)
     found = expectations(model) if not options.set else []
     found += budgets(model, limits, **size)
     if not found:
@@ -50,11 +48,9 @@ def check(options: argparse.Namespace) -> int:
             rule = "needs a budget such as --max-params 10k beside --set: expect: is for the spec's own settings"
         raise UsageError("check", rule, "neither" if not model.expect else "no budget")
     if model.expect and options.set:
-        _say("check: expect: is for the spec's own settings; with --set only budgets are compared")
+        say("check: expect: is for the spec's own settings; with --set only budgets are compared")
     elif model.expect and size != OWN_SIZE:
-        _say(
-            "check: expect: is compared at the sizes it names, batch 1, float32, convention archcalc; budgets as asked"
-        )
+        say("check: expect: is compared at the sizes it names, batch 1, float32, convention archcalc; budgets as asked")
     failed = [finding for finding in found if not finding.holds]
     print("\n".join(map(str, failed or found)))
     print(f"{len(found) - len(failed)} of {len(found)} hold")
@@ -63,13 +59,13 @@ def check(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Lay formulas beside the real network: of one model, or of every kind over random configurations."""
-    _keep_the_model(options)
+    keep_the_model(options)
     found = _verified_kinds(options) if options.kinds else _verified_model(options)
-    _write(_json(found.to_dict()) if options.json else found.text(_width()), options.output)
+    write(as_json(found.to_dict()) if options.json else found.text(width()), options.output)
     if found.failures:
         return 5
     if options.strict and found.unchecked:
-        _say("verify: under --strict everything must be checked; got checks that could not be made")
+        say("verify: under --strict everything must be checked; got checks that could not be made")
         return 6
     return 0
 
@@ -83,7 +79,7 @@ def _verified_model(options: argparse.Namespace) -> Any:
 
     size = parse(options.input) if options.input is not None else None
     fixed = {"batch": options.batch, "device": options.device, "samples": options.samples, "seed": options.seed}
-    return archcalc.verify(_model(options), size, **fixed, show=lambda uses: _bar(uses, "layers"))
+    return archcalc.verify(model_of(options), size, **fixed, show=lambda uses: progress(uses, "layers"))
 
 
 def _verified_kinds(options: argparse.Namespace) -> Any:
@@ -94,21 +90,8 @@ def _verified_kinds(options: argparse.Namespace) -> Any:
 
     number = 1_000 if options.cases is None else options.cases
     check = archcalc.verify_kinds
-    with contextlib.closing(_bar(None, "configurations", total=number)) as bar:
+    with contextlib.closing(progress(None, "configurations", total=number)) as bar:
         return check(number, device=options.device, seed=options.seed, shown=bar.update)
-
-
-def _keep_the_model(options: argparse.Namespace) -> None:
-    """Refuse to write a result over the model that it is of."""
-    if options.output and options.model and os.path.realpath(options.output) == os.path.realpath(options.model):
-        raise UsageError("-o", "must not be the model itself", options.output)
-
-
-def _bar(items: Any, unit: str, total: int | None = None) -> Any:
-    """The items, with a progress bar on standard error where that is a terminal."""
-    from tqdm import tqdm
-
-    return tqdm(items, unit=f" {unit}", total=total, leave=False, disable=None, file=sys.stderr)
 
 
 def layers(options: argparse.Namespace) -> int:
@@ -116,9 +99,9 @@ def layers(options: argparse.Namespace) -> int:
     from archcalc.dialects.kinds import kind_page, kinds_page
 
     if options.kind is None:
-        print(kinds_page(_width()))
+        print(kinds_page(width()))
     elif options.kind in KINDS:
-        print(kind_page(options.kind, _width()))
+        print(kind_page(options.kind, width()))
     else:
         raise UsageError(
             "layers", "no such kind", options.kind, way_out=nearest(options.kind, KINDS) or "see: archcalc layers"
@@ -149,7 +132,7 @@ def schema(_: argparse.Namespace) -> int:
     """Print the JSON Schema of specs."""
     from archcalc.dialects.schema import schema as make
 
-    print(_json(make()))
+    print(as_json(make()))
     return 0
 
 
@@ -160,52 +143,19 @@ def _limit(name: str, text: str) -> int:
         raise UsageError(f"--max-{name.replace('_', '-')}", error.rule, error.got) from None
 
 
-def _say(text: str) -> None:
-    print(f"archcalc: {text}", file=sys.stderr)
-
-
-def _model(options: argparse.Namespace) -> Model:
-    settings: dict[str, Any] = {}
-    for name, value in map(_setting, options.set):
-        if name in settings:
-            raise UsageError("--set", "must be given once for each name", name)
-        settings[name] = value
-    try:
-        return load(options.model, settings)
-    except ModelError:
-        if settings:
-            _say(f"with --set {' --set '.join(options.set)}:")
-        raise
-
-
-def _size(options: argparse.Namespace) -> dict[str, Any]:
-    size = parse(options.input) if options.input is not None else None
-    return {"input": size, "batch": options.batch, "dtype": options.dtype, "convention": options.convention}
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name or not value:
-        raise UsageError("--set", "must be NAME=VALUE", repr(text), way_out="such as --set width=64")
-    try:
-        return name, take(read(value, "--set", []), int | bool, {}, f"--set: {name}")
-    except ModelError as error:
-        raise UsageError("--set", error.rule, error.got) from None
-
-
 def _formatted(options: argparse.Namespace, model: Model, counted: Any) -> str:
     if options.style != "archcalc":
         return _styled(options, model, counted)
     if options.format == "json":
         if options.layout != "channels_first" or options.columns is not None:
             raise UsageError("--format json", "is the whole report, channels first", "--layout or --columns")
-        return _json(counted.to_dict())
+        return as_json(counted.to_dict())
     if options.format == "csv":
         for line in (f"status {counted.status}, FLOPs by the convention {counted.convention}", *counted.notes):
-            _say(f"report: {line}")  # a file of values has no place for it
+            say(f"report: {line}")  # a file of values has no place for it
         return views.csv(counted, options.columns, options.layout)
     if options.format == "text":
-        return views.text(counted, _width(), options.columns, options.layout)
+        return views.text(counted, width(), options.columns, options.layout)
     return views.markup(counted, options.format, options.columns, options.layout)
 
 
@@ -216,50 +166,7 @@ def _styled(options: argparse.Namespace, model: Model, counted: Any) -> str:
     from archcalc.dialects import keras, torchinfo
 
     if options.style == "keras":
-        page = keras.summary(model, counted, _width())
+        page = keras.summary(model, counted, width())
     else:
-        page = torchinfo.summary(counted, model.report(**_size(options)))
+        page = torchinfo.summary(counted, model.report(**size_of(options)))
     return "\n".join([page, f"Status: {counted.status}", *(f"Note: {note}" for note in counted.notes)])
-
-
-def _format_of(path: str | None) -> str:
-    """What the name of a file promises; text if nothing."""
-    endings = {".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html"}
-    return endings.get(os.path.splitext(path or "")[1].lower(), "text")
-
-
-def _json(data: Any) -> str:
-    import json
-
-    return json.dumps(data, ensure_ascii=False, indent=1)
-
-
-def _write(text: str, path: str | None) -> None:
-    """Print, or write a file whole: first beside it, then in its place; what is no file is written straight into."""
-    if path is None or path == "-":
-        print(text)
-        return
-    target = os.path.realpath(path)
-    beside = target if os.path.exists(target) and not os.path.isfile(target) else f"{target}.{os.getpid()}.part"
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        if beside != target:
-            os.replace(beside, target)
-    except (OSError, ValueError) as error:
-        if beside != target and os.path.exists(beside):
-            os.unlink(beside)
-        raise UsageError(
-            "-o", "must be a file that can be written", f"{path}: {getattr(error, 'strerror', None) or error}"
-        ) from None
-
-
-def _width() -> int:
-    """Characters of a line: what COLUMNS says, else the terminal, else 80."""
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and len(columns) <= 6 and int(columns) > 0:
-        return int(columns)
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except (OSError, ValueError, AttributeError):  # no terminal, or no standard output at all
-        return 80

@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 from archcalc import __version__
 from archcalc.algebra.dtype import MODEL_DTYPES
 from archcalc.algebra.ops import CONVENTIONS
-from archcalc.cli import commands
+from archcalc.cli import asking, commands
 from archcalc.errors import ArchcalcError, CannotRun, ModelError, UsageError
 from archcalc.questions.check import BUDGETS
+from archcalc.questions.quantities import QUANTITIES, USUAL
 from archcalc.views.table import FORMATS
 
 DONE, UNEXPECTED, USAGE, MODEL, CHECK_FAILED, INCOMPLETE, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 3, 4, 6, 7, 130
@@ -72,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="archcalc", description=what)
     top.add_argument("--version", action="version", version=f"archcalc {__version__}")
     add = _adder(top.add_subparsers(required=True, metavar="COMMAND"))
-    for command in (_report, _check, _verify, _layers, _zoo, _schema):
+    for command in (_report, _formula, _check, _verify, _layers, _zoo, _schema):
         command(add)
     return top
 
@@ -96,6 +97,26 @@ def _report(add: Adder) -> None:
     report.add_argument("--format", choices=FORMATS, help="what to write; default: as the file's name ends, else text")
     report.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
     report.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
+
+
+def _formula(add: Adder) -> None:
+    formula = add("formula", asking.formula, "shapes and costs as closed formulas in the input size", (
+        'archcalc formula zoo:resnet50 --of macs --assume "H % 32 == 0" --assume "W == H"',
+        "archcalc formula zoo:exercise_i --of params --symbols a,b --format python",
+    ))  # fmt: skip
+    _model_options(formula)
+    listed = f"{', '.join(QUANTITIES)}; default: {','.join(USUAL)}"
+    formula.add_argument("--of", metavar="A,B,…", help=listed)
+    formula.add_argument("--layer", metavar="NAME", help="of one layer or block; default: of the whole model")
+    letters = "letters to keep: H,W (or L), C, N for the batch, hyperparameters; default: the sizes of the input"
+    formula.add_argument("--symbols", metavar="A,B,…", help=letters)
+    assumed = 'what holds for the letters: "H %% 32 == 0", "W == H", "H >= 64"'
+    formula.add_argument("--assume", metavar="TEXT", action="append", default=[], help=assumed)
+    formula.add_argument(
+        "--format", choices=["text", "ascii", "latex", "python", "js", "json"], help="what to write; default text"
+    )
+    formula.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+    formula.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
 
 
 def _check(add: Adder) -> None:

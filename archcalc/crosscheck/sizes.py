@@ -13,7 +13,8 @@ import torch
 from msgspec import Struct
 from torch.utils.flop_counter import FlopCounterMode
 
-from archcalc.algebra.symbolic import UNDER_CONDITIONS, Agreement, Claim, Class, FloorDiv, agree
+from archcalc.algebra.agreement import UNDER_CONDITIONS, Agreement, Claim, Class, agree
+from archcalc.algebra.symbolic import FloorDiv
 from archcalc.crosscheck.measure import refusal
 from archcalc.dialects.torch import module
 from archcalc.errors import LayerError

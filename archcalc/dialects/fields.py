@@ -11,7 +11,7 @@ from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
 from archcalc.algebra.expression import BOUND, evaluate
-from archcalc.algebra.num import LIMIT
+from archcalc.algebra.num import LIMIT, is_symbolic
 from archcalc.dialects.yaml_text import Value
 from archcalc.errors import ModelError, nearest
 from archcalc.layers.layer import KINDS, Layer
@@ -62,7 +62,9 @@ def take(value: Value, wanted: Any, names: Mapping[str, Any], what: str) -> Any:
     resolved: Any = value.plain
     try:
         resolved = resolve(value, wanted, names)
-        return msgspec.convert(resolved, wanted)
+        numbers = _as_numbers(resolved)
+        taken = msgspec.convert(numbers, wanted)
+        return taken if numbers == resolved else resolved  # where a number may stand, so may a symbol
     except ModelError as error:
         words = leaves(wanted).words
         if words and isinstance(value.data, str) and value.data.isidentifier():
@@ -72,6 +74,13 @@ def take(value: Value, wanted: Any, names: Mapping[str, Any], what: str) -> Any:
     except msgspec.ValidationError:
         near = nearest(resolved, leaves(wanted).words) if isinstance(resolved, str) else ""
         raise ModelError(subject, f"{field} must be {in_words(wanted)}", shown(resolved), way_out=near) from None
+
+
+def _as_numbers(value: Any) -> Any:
+    """The value with 1 for every symbol, to see whether it has the right form."""
+    if isinstance(value, tuple):
+        return tuple(map(_as_numbers, value))
+    return 1 if is_symbolic(value) else value
 
 
 def take_any(value: Value, names: Mapping[str, Any], what: str) -> Any:

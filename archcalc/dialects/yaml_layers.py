@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from archcalc.algebra.num import is_symbolic
 from archcalc.dialects.fields import COMMON, fields_of, make, shown, take, take_any
 from archcalc.dialects.yaml_text import Value
 from archcalc.errors import ModelError, nearest
@@ -258,6 +259,8 @@ class LayerReader:
         if body is None or times is None:
             raise ModelError("repeat", "needs times and layers", ", ".join(line.rest) or "neither")
         count = self.taken(times, int, context.names, "repeat: times", line.path)
+        if is_symbolic(count):
+            raise ModelError("repeat", "times must be a number: it decides which layers there are", str(count))
         if not 0 <= count <= LIMIT:
             raise ModelError("repeat", f"times must lie between 0 and {LIMIT:,}", str(count))
         scope.above = sources[0]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from archcalc.algebra.dtype import BITS
+from archcalc.algebra.num import less
 from archcalc.dialects.fields import COMMON, shown, take
 from archcalc.dialects.yaml_layers import NAME, STRUCTURES, Block, LayerReader
 from archcalc.dialects.yaml_text import Value, read
@@ -164,7 +165,7 @@ class Spec:
             dtype = self.dtype(fields["dtype"]) if "dtype" in fields else None
         shape = take(sizes, int | tuple[int, ...], names, f"inputs: {name}")
         shape = shape if isinstance(shape, tuple) else (shape,)
-        if not shape or min(shape) < 1:
+        if not shape or any(less(size, 1) for size in shape):
             raise ModelError("inputs", f"the sizes of {name} must be at least 1", shown(shape))
         return Input((shape[-1], *shape[:-1]) if last else shape, dtype, last)
 

@@ -116,7 +116,7 @@ def build(
     notes: Sequence[str] = (),
 ) -> Report:
     """The report of a walked model."""
-    rows = [_row(use, dtype, CONVENTIONS[convention]) for use in uses]
+    rows = [row_of(use, dtype, CONVENTIONS[convention]) for use in uses]
     totals = _totals(rows, dtype)
     unknown = [use for use in uses if isinstance(use.layer, Unknown)]
     shown = rows if depth is None else list(_folded(rows, depth, composites(uses)))
@@ -151,7 +151,8 @@ def _outputs(names: Sequence[str], inputs: Mapping[str, Shape], uses: Sequence[U
     return {name: shapes[name] for name in names}
 
 
-def _row(use: Use, dtype: str, convention: Convention) -> Row:
+def row_of(use: Use, dtype: str, convention: Convention) -> Row:
+    """The row of one use of a layer, in whatever numbers the walk was."""
     answers = use.answers
     params, buffers = _owned(use) if use.shared else (answers.params, answers.buffers)
     return Row(

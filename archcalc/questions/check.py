@@ -11,8 +11,8 @@ from archcalc.layers.layer import shown
 from archcalc.model.report import Report
 from archcalc.model.sizes import Sizes
 from archcalc.questions.model import Model
+from archcalc.questions.quantities import OPS
 
-OPS = ("mul", "add", "cmp", "div", "exp")
 BUDGETS = ("params", "macs", "flops", "output_bytes", "weight_bytes")  # what can be limited
 
 

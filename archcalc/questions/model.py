@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archcalc.algebra.dtype import MODEL_DTYPES
 from archcalc.algebra.ops import CONVENTIONS
@@ -14,7 +14,10 @@ from archcalc.model.build import Builder
 from archcalc.model.graph import Graph, Input
 from archcalc.model.report import Report
 from archcalc.model.sizes import Sizes, full_shapes
-from archcalc.model.walk import Use, walk
+from archcalc.model.walk import Answers, Use, answer, walk
+
+if TYPE_CHECKING:
+    from archcalc.questions.closed_form import ClosedForm
 
 
 class Model(Graph, frozen=True, dict=True, eq=False):
@@ -67,8 +70,8 @@ class Model(Graph, frozen=True, dict=True, eq=False):
         `input` is (height, width), or (channels, height, width), or text such as "1024x1024", or a mapping by input
         name. Raises UsageError for a wrong argument and ModelError where the shapes do not fit.
         """
-        _one_of("dtype", dtype, MODEL_DTYPES)
-        _one_of("convention", convention, CONVENTIONS)
+        one_of("dtype", dtype, MODEL_DTYPES)
+        one_of("convention", convention, CONVENTIONS)
         if depth is not None and (not isinstance(depth, int) or depth < 1):
             raise UsageError("depth", "must be at least 1", f"{depth}")
         shapes = full_shapes(self.inputs, input, batch)
@@ -79,10 +82,12 @@ class Model(Graph, frozen=True, dict=True, eq=False):
             dtype=dtype, convention=convention, depth=depth, notes=notes,
         )  # fmt: skip
 
-    def walk(self, shapes: Mapping[str, Shape]) -> list[Use]:
+    def walk(
+        self, shapes: Mapping[str, Shape], ask: Callable[[Layer, tuple[Shape, ...]], Answers] = answer
+    ) -> list[Use]:
         """Every use of a layer at these full shapes; where one refuses, the error says which size would fit."""
         try:
-            return walk(self, shapes)
+            return walk(self, shapes, ask=ask)
         except LayerError as error:
             problems: list[ModelError] = []
             walk(self, shapes, problems)
@@ -90,6 +95,18 @@ class Model(Graph, frozen=True, dict=True, eq=False):
                 raise Problems(problems) from None
             error.way_out = error.way_out or fitting_size(self, shapes, error)
             raise
+
+    def closed_form(self, of: str = "macs", **options: Any) -> "ClosedForm":
+        """A quantity as one expression in the input sizes, with the conditions under which it holds.
+
+        `of` is output, params, macs, flops, output_bytes or another column of the report. Options: `layer` (a layer or
+        block), `symbols` (letters: H, W, N for the batch, names of hyperparameters), `assumed` (such as "H % 32 == 0"),
+        `input`, `batch`, `dtype`, `convention` as of a report, for what is no symbol.
+        Raises UsageError for a wrong argument, ModelError where a layer has no formula in a symbol.
+        """
+        from archcalc.questions.closed_form import closed_form
+
+        return closed_form(self, of, **options)
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{name} {shown(item.shape)}" for name, item in self.inputs.items())
@@ -130,7 +147,8 @@ class Model(Graph, frozen=True, dict=True, eq=False):
             yield f"{here.name}: {changed} is {sizes}; weights trained at the spec's size would not fit"
 
 
-def _one_of(what: str, value: str, known: Sequence[str] | Mapping[str, Any]) -> None:
+def one_of(what: str, value: str, known: Sequence[str] | Mapping[str, Any]) -> None:
+    """Refuse a word that is not known here."""
     if not isinstance(value, str) or value not in known:
         near = nearest(value, known) if isinstance(value, str) else ""
         raise UsageError(what, f"must be one of {', '.join(known)}", repr(value), way_out=near)

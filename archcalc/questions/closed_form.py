@@ -1,0 +1,284 @@
+"""Closed forms: a quantity of a model as one expression in its sizes, with the conditions under which it holds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from msgspec import Struct
+
+from archcalc import __version__
+from archcalc.algebra.assumptions import Assumptions, Domain, Substitution, assume
+from archcalc.algebra.compiled import Compiled, compiled
+from archcalc.algebra.dtype import MODEL_DTYPES, bytes_of
+from archcalc.algebra.num import is_symbolic, prod
+from archcalc.algebra.ops import CONVENTIONS, Convention, Ops
+from archcalc.algebra.symbolic import Largest, divisor_of, floored, normal
+from archcalc.algebra.written import written
+from archcalc.errors import UsageError, nearest
+from archcalc.layers.layer import Layer, Shape, kind_of
+from archcalc.layers.unknown import Unknown
+from archcalc.model.report import row_of
+from archcalc.model.sizes import Sizes, full_shapes
+from archcalc.model.walk import Answers, Use, bounded, outline, walk
+from archcalc.questions.fitting import Fitting, fitting, tried
+from archcalc.questions.model import Model, one_of
+from archcalc.questions.quantities import BYTES_OF, OPS, QUANTITIES
+from archcalc.questions.symbols import Symbol, chosen, replaced
+from archcalc.views import formula as views
+
+
+class ClosedForm(Struct, frozen=True, dict=True, eq=False):
+    """A quantity as an expression; of the output, one for each axis. `form(H=1024, W=768)` is its exact value."""
+
+    model: str
+    of: str
+    layer: str | None
+    expressions: tuple[Any, ...]
+    symbols: tuple[Symbol, ...]
+    inputs: Mapping[str, tuple[Any, ...]]
+    assumptions: Assumptions
+    convention: str
+    dtype: str
+    partial: bool
+    fitting: Callable[[], Mapping[str, Fitting]]
+
+    @property
+    def expression(self) -> Any:
+        """The expression, in sympy; of the output shape, a tuple of them."""
+        return self.expressions if self.of == "output" else self.expressions[0]
+
+    @cached_property
+    def function(self) -> Compiled:
+        """The same as a function of integers and arrays, in the order of the symbols."""
+        return compiled(self.expressions, [symbol.name for symbol in self.symbols])
+
+    def __call__(self, **sizes: int) -> Any:
+        """The exact value at these sizes; UsageError for sizes that the formula does not hold for."""
+        names = [symbol.name for symbol in self.symbols]
+        if set(sizes) != set(names):
+            raise UsageError("formula", f"takes {', '.join(names) or 'nothing'}", ", ".join(sizes) or "nothing")
+        for name, size in sizes.items():
+            rule = self.refusal(name, size)
+            if rule:
+                raise UsageError("formula", f"holds where {rule}", f"{name} = {size}")
+        for name, stands in self.assumptions.equal.items():
+            if sizes[name] != sizes[stands]:
+                raise UsageError("formula", f"holds where {name} == {stands}", f"{sizes[name]} and {sizes[stands]}")
+        values = self.function(*(sizes[name] for name in names))
+        return tuple(map(int, values)) if self.of == "output" else int(values[0])
+
+    def refusal(self, name: str, size: int) -> str:
+        """The condition that a size breaks; empty if none."""
+        domain, fits = self.assumptions.domain(name), self.fitting().get(name)
+        if size not in domain:
+            return " and ".join(domain.said(name)) or f"{name} ≥ 1"
+        return fits.legal() if fits is not None and size not in fits else ""
+
+    def under(self, domains: Mapping[str, Domain]) -> tuple[Any, ...]:
+        """The expressions for sizes of these domains, which only makes them simpler."""
+        both = {name: self.assumptions.domain(name).and_(domain) or domain for name, domain in domains.items()}
+        way = Substitution([symbol.name for symbol in self.symbols], Assumptions(both, self.assumptions.equal))
+        forward = {way.symbols[name]: value for name, value in way.forward.items()}
+        return tuple(_shortest(expression.subs(forward), way.back) for expression in self.expressions)
+
+    @property
+    def conditions(self) -> list[str]:
+        """What was assumed, which sizes are legal, and at which of them no floor drops anything."""
+        return views.conditions(self)
+
+    def written(self, style: str) -> str:
+        """The formula in text, ascii, latex, python or js."""
+        return views.written_form(self, style)
+
+    def __str__(self) -> str:
+        return views.page([self], 80)
+
+    def __repr__(self) -> str:
+        return f"<ClosedForm {self.of} of {self.layer or self.model}: {self.written('text')}>"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.written('latex')}$"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The formula as plain data, in every language."""
+        return {
+            "schema_version": 1,
+            "tool": f"archcalc {__version__}",
+            "model": self.model,
+            "of": self.of,
+            "layer": self.layer,
+            "symbols": {symbol.name: symbol.meaning for symbol in self.symbols},
+            "inputs": {
+                name: [str(size) if is_symbolic(size) else size for size in shape]
+                for name, shape in self.inputs.items()
+            },
+            "dtype": self.dtype,
+            "convention": self.convention,
+            "status": "partial" if self.partial else "complete",
+            "conditions": self.conditions,
+            **{style: self.written(style) for style in ("text", "ascii", "latex", "python", "js")},
+        }
+
+
+class Derivation:
+    """Derives the closed forms of one model in some symbols, under some assumptions."""
+
+    def __init__(
+        self, model: Model, symbols: Sequence[str] | None = None, assumed: Sequence[str] = (),
+        input: Sizes | Mapping[str, Sizes] | None = None, *, batch: int = 1,
+        dtype: str = "float32", convention: str = "archcalc",
+    ) -> None:  # fmt: skip
+        one_of("dtype", dtype, MODEL_DTYPES)
+        one_of("convention", convention, CONVENTIONS)
+        self.model, self.input, self.batch = model, input, batch
+        self.dtype, self.convention = dtype, convention
+        self.shapes = full_shapes(model.inputs, input, batch)
+        model.walk(self.shapes, outline)  # what does not fit as it stands has no formula either
+        self.symbols = chosen(model, model.settings, symbols)
+        self.names = [symbol.name for symbol in self.symbols]
+        self.assumptions = assume(assumed, self.names)
+        if assumed:
+            self.check()
+
+    def form(self, of: str, layer: str | None = None) -> ClosedForm:
+        """The closed form of a quantity; of a layer or block, or of the whole model."""
+        one_of("of", of, QUANTITIES)
+        expressions, partial = self.expressions(of, layer, {})
+        if any(expression.has(Largest) for expression in expressions) and self.fitting:
+            expressions, partial = self.expressions(
+                of, layer, {name: fits.least for name, fits in self.fitting.items()}
+            )
+        plain = Substitution(self.names, Assumptions())
+        inputs = replaced(
+            self.shapes,
+            self.symbols,
+            {**plain.symbols, **{name: plain.symbols[stands] for name, stands in self.assumptions.equal.items()}},
+        )
+        return ClosedForm(
+            self.model.name, of, layer, expressions, tuple(self.symbols), inputs, self.assumptions,
+            self.convention, self.dtype, partial, lambda: self.fitting,
+        )  # fmt: skip
+
+    def expressions(self, of: str, layer: str | None, least: Mapping[str, int]) -> tuple[tuple[Any, ...], bool]:
+        """The expressions in the symbols, for sizes from `least` on; and whether something was not counted."""
+        way = Substitution(self.names, self.assumptions, least)
+        uses = self.walk(way, asking(of, CONVENTIONS[self.convention], self.names))
+        wanted = self.of_layer(uses, layer)
+        partial = any(isinstance(use.layer, Unknown) for use in wanted)
+        if of == "output":
+            shape = (
+                wanted[-1].answers.y
+                if layer
+                else next(use.answers.y for use in reversed(uses) if use.node.name == self.model.outputs[0])
+            )
+            return tuple(_shortest(size, way.back) for size in shape), partial
+        total = sum(self.amount(use, BYTES_OF.get(of, of)) for use in wanted)
+        total = bytes_of(total, self.dtype) if of in BYTES_OF else total
+        return (_shortest(total, way.back),), partial
+
+    def walk(self, way: Substitution, ask: Callable[[Layer, tuple[Shape, ...]], Answers]) -> list[Use]:
+        """The walk with what the symbols stand for in their places."""
+        settings = {symbol.name: way.forward[symbol.name] for symbol in self.symbols if symbol.of == "setting"}
+        graph = self.model.with_settings(settings)
+        shapes = full_shapes(graph.inputs, self.input, self.batch) if settings else self.shapes
+        return walk(graph, replaced(shapes, self.symbols, way.forward), ask=ask)
+
+    def amount(self, use: Use, of: str) -> Any:
+        """A quantity of one use of a layer."""
+        row = row_of(use, self.dtype, CONVENTIONS[self.convention])
+        return getattr(row.ops if of in OPS else row, of)
+
+    def of_layer(self, uses: list[Use], layer: str | None) -> list[Use]:
+        """The uses of a layer or block; all of them if none is named."""
+        if layer is None:
+            return uses
+        found = [use for use in uses if use.name == layer or use.name.startswith(f"{layer}/")]
+        if not found:
+            near = nearest(layer, [use.name for use in uses])
+            raise UsageError("--layer", "must name a layer or block of the model", layer, way_out=near)
+        return found
+
+    @cached_property
+    def fitting(self) -> dict[str, Fitting]:
+        """What the axes may be, found by trying the network at many sizes."""
+        uses = self.walk(Substitution(self.names, Assumptions()), outline_of(self.names))
+        sizes = [size for use in uses for size in use.answers.y]
+        found = {}
+        for symbol in self.symbols:
+            if symbol.of == "axis":
+                spatial = symbol.position - 2 if self.model.reads_as_image(symbol.input) else None
+                fits = fitting(
+                    symbol.name, divisor_of(sizes, symbol.name), tried(self.model, self.along(symbol)), spatial
+                )
+                if fits is not None:
+                    found[symbol.name] = fits
+        return found
+
+    def along(self, symbol: Symbol) -> Callable[[int], Mapping[str, Shape]]:
+        """Input shapes with one axis of a given size, and with it those that are assumed to be equal."""
+        stands = self.assumptions.equal.get(symbol.name, symbol.name)
+        alike = [other for other in self.symbols if self.assumptions.equal.get(other.name, other.name) == stands]
+        return lambda n: replaced(self.shapes, alike, {other.name: n for other in alike})
+
+    def check(self) -> None:
+        """Refuse assumptions under which the model accepts no size."""
+        for name, fits in self.fitting.items():
+            domain = self.assumptions.domain(name)
+            start = (domain.and_(Domain(least=max(fits.least, 1))) or Domain(least=2**62)).first
+            if not any(n in domain for n in fits.sizes(start, domain.modulus)):
+                said = " and ".join(domain.said(name))
+                raise UsageError(
+                    "--assume", "must leave a size that the model accepts", said, way_out=f"it accepts {fits.legal()}"
+                )
+
+
+def closed_form(model: Model, of: str, **options: Any) -> ClosedForm:
+    """The closed form of one quantity; see Model.closed_form."""
+    layer = options.pop("layer", None)
+    return Derivation(model, **options).form(of, layer)
+
+
+def asking(of: str, convention: Convention, names: Sequence[str]) -> Callable[[Layer, tuple[Shape, ...]], Answers]:
+    """The question of a walk that answers no more than a quantity needs; exact MACs of symbols are slow."""
+    weights = of in ("params", "trainable_params", "buffers", *BYTES_OF)
+    macs = of == "macs" or (of == "flops" and convention.per_mac != 0)
+    exact = of == "macs_exact" or (of == "flops" and convention.per_exact_mac != 0)
+    ops = of in OPS or (of == "flops" and convention.per_op != 0)
+
+    def ask(layer: Layer, xs: tuple[Shape, ...]) -> Answers:
+        try:
+            y = tuple(map(_normal, bounded(layer, layer.out(*xs))))
+            owned = layer.weights(*xs)
+            values = list(owned.values()) if weights else []
+            return Answers(
+                kind=kind_of(layer),
+                y=y,
+                weights=owned,
+                shapes={},
+                params=sum(prod(w.shape) for w in values if w.role == "trainable"),
+                buffers=sum(prod(w.shape) for w in values if w.role == "buffer"),
+                macs=layer.macs(xs, y) if macs else 0,
+                macs_exact=layer.macs_exact(xs, y) if exact else 0,
+                ops=layer.ops(xs, y) if ops else Ops(),
+                elements=prod(y),
+            )
+        except TypeError as error:  # a loop over a symbol
+            raise layer.error(f"{of} needs a number where the formula has {', '.join(names)}", str(error)) from None
+
+    return ask
+
+
+def outline_of(names: Sequence[str]) -> Callable[[Layer, tuple[Shape, ...]], Answers]:
+    """Shapes alone, in normal form."""
+    return asking("output", CONVENTIONS["archcalc"], names)
+
+
+def _normal(size: Any) -> Any:
+    return normal(size) if is_symbolic(size) else size
+
+
+def _shortest(expression: Any, back: Mapping[Any, Any]) -> Any:
+    """The expression in the symbols again: as sums of products, or expanded where that is shorter to read."""
+    kept = floored(expression).subs(back)
+    expanded = normal(kept)
+    return min((expanded, kept), key=lambda form: len(written(form)))
