@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -133,12 +134,12 @@ def test_check_may_name_a_block(capsys, tmp_path):
 
 def test_strict_refuses_a_partial_total(monkeypatch, capsys):
     from archcalc import Input, Model
-    from archcalc.cli import commands
+    from archcalc.cli import common
     from archcalc.layers import Unknown
     from archcalc.model.graph import Node
 
     partial = Model("p", {"x": Input((4,))}, (Node("u", Unknown(operator="op", output=(1, 4)), ("x",)),), ("u",))
-    monkeypatch.setattr(commands, "load", lambda *_: partial)
+    monkeypatch.setattr(common, "load", lambda *_: partial)
     assert main(["report", "any"]) == 0
     assert main(["report", "any", "--strict"]) == 6
     assert (
@@ -163,7 +164,7 @@ def test_the_examples_of_help_run(capsys, monkeypatch, tmp_path):
     ran = 0
     for command in action.choices.values():
         for example in command.epilog.splitlines()[1:]:
-            arguments = re.split(r" [|>] ", example.strip())[0].split()[1:]
+            arguments = shlex.split(re.split(r" [|>] ", example.strip())[0])[1:]
             assert main(arguments) == 0, example
             ran += 1
     assert ran >= 10

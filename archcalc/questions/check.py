@@ -8,9 +8,9 @@ from msgspec import Struct
 from archcalc.algebra.units import grouped
 from archcalc.errors import ModelError, nearest
 from archcalc.layers.layer import shown
+from archcalc.model.network import Network
 from archcalc.model.report import Report
 from archcalc.model.sizes import Sizes
-from archcalc.questions.model import Model
 from archcalc.questions.quantities import OPS
 
 BUDGETS = ("params", "macs", "flops", "output_bytes", "weight_bytes")  # what can be limited
@@ -30,7 +30,7 @@ class Finding(Struct, frozen=True):
         return f"{'ok  ' if self.holds else 'FAIL'}  {self.what}: {relation}, counted {_text(self.counted)}"
 
 
-def expectations(model: Model) -> list[Finding]:
+def expectations(model: Network) -> list[Finding]:
     """Every number of the spec's `expect:`, at the spec's own size and at the sizes it names under `at`."""
     found = list(_compared(model, None, "", model.expect))
     for size, wanted in model.expect.get("at", {}).items():
@@ -39,7 +39,7 @@ def expectations(model: Model) -> list[Finding]:
 
 
 def budgets(
-    model: Model, limits: Mapping[str, int], input: Sizes | Mapping[str, Sizes] | None = None, **kwargs: Any
+    model: Network, limits: Mapping[str, int], input: Sizes | Mapping[str, Sizes] | None = None, **kwargs: Any
 ) -> list[Finding]:
     """Totals at an input size against limits by name (see BUDGETS); an incomplete total can only fail."""
     report = model.report(input, **kwargs)
@@ -52,7 +52,7 @@ def budgets(
     return found
 
 
-def _compared(model: Model, size: str | None, where: str, expect: Mapping[str, Any]) -> Iterator[Finding]:
+def _compared(model: Network, size: str | None, where: str, expect: Mapping[str, Any]) -> Iterator[Finding]:
     report = model.report(size)
     folded: dict[int, Report] = {}
     for name, wanted in expect.items():

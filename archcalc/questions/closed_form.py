@@ -17,11 +17,11 @@ from archcalc.algebra.written import written
 from archcalc.errors import UsageError, nearest
 from archcalc.layers.layer import Layer, Shape, kind_of
 from archcalc.layers.unknown import Unknown
+from archcalc.model.network import Network, one_of
 from archcalc.model.report import row_of
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Answers, Use, bounded, outline, walk
 from archcalc.questions.fitting import Fitting, fitting, tried
-from archcalc.questions.model import Model, one_of
 from archcalc.questions.quantities import BYTES_OF, OPS, QUANTITIES
 from archcalc.questions.symbols import Symbol, chosen, replaced
 from archcalc.views import formula as views
@@ -124,7 +124,7 @@ class Derivation:
     """Derives the closed forms of one model in some symbols, under some assumptions."""
 
     def __init__(
-        self, model: Model, symbols: Sequence[str] | None = None, assumed: Sequence[str] = (),
+        self, model: Network, symbols: Sequence[str] | None = None, assumed: Sequence[str] = (),
         input: Sizes | Mapping[str, Sizes] | None = None, *, batch: int = 1,
         dtype: str = "float32", convention: str = "archcalc",
     ) -> None:  # fmt: skip
@@ -232,7 +232,7 @@ class Derivation:
                 )
 
 
-def closed_form(model: Model, of: str, **options: Any) -> ClosedForm:
+def closed_form(model: Network, of: str, **options: Any) -> ClosedForm:
     """The closed form of one quantity; see Model.closed_form."""
     layer = options.pop("layer", None)
     return Derivation(model, **options).form(of, layer)
