@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from archcalc.algebra.num import ceil_div, gcd, largest, smallest
+from archcalc.algebra.num import called, ceil_div, differ, gcd, largest, less, smallest
 
 
 class Window(Struct, frozen=True, gc=False):
@@ -25,7 +25,7 @@ class Window(Struct, frozen=True, gc=False):
 
     def size(self, n: int) -> int:
         """How many stops fit on an axis of n cells."""
-        return (n + self.before + self.after - self.span) // self.stride + 1
+        return (n - self.span + self.before + self.after) // self.stride + 1
 
     def then(self, after: "Window") -> "Window":
         r"""The one window that does this and then the other.
@@ -52,10 +52,13 @@ class Window(Struct, frozen=True, gc=False):
         >>> Window(kernel=3, before=1, after=1).valid_taps(10, stops=10)
         28
         """
+        reach = (stops - 1) * self.stride + self.span  # where the last stop ends
+        if differ(self.before, 0) is False and less(n, reach) is False:
+            return self.kernel * stops
         if isinstance(stops, int) and stops < self.kernel:  # taps and stops may change places: the fewer are visited
             turned = Window(kernel=stops, stride=self.dilation, before=self.before, dilation=self.stride)
             return turned.valid_taps(n, self.kernel)
-        return sum(self._stops_inside(tap, n, 0, stops) for tap in range(self.kernel))
+        return called(sum(self._stops_inside(tap, n, 0, stops) for tap in range(self.kernel)), "taps on cells")
 
     def cells_reached(self, n: int, stops: int) -> int:
         """Cells of the axis that at least one tap of the first `stops` stops lies on.
@@ -69,7 +72,8 @@ class Window(Struct, frozen=True, gc=False):
         common = gcd(self.stride, self.dilation)
         period, shift = self.stride // common, self.dilation // common
         late = largest(0, stops - shift)
-        return sum(self._stops_inside(tap, n, 0 if tap < period else late, stops) for tap in range(self.kernel))
+        reached = (self._stops_inside(tap, n, 0 if tap < period else late, stops) for tap in range(self.kernel))
+        return called(sum(reached), "cells reached")
 
     def stops_that_meet(self, n: int, stops: int) -> int:
         """Stops, of the first `stops`, at which at least one tap lies on the axis and not on its padding.
@@ -90,7 +94,7 @@ class Window(Struct, frozen=True, gc=False):
             last = smallest(stops - 1, (n - 1 - offset) // self.stride)
             met = met + largest(0, last - first + 1)
             reached = largest(reached, last)
-        return met
+        return called(met, "stops on cells")
 
     def _stops_inside(self, tap: int, n: int, start: int, end: int) -> int:
         """How many stops o with start ≤ o < end put this tap on a cell 0 … n − 1."""
@@ -109,4 +113,7 @@ def same_padding(n: int, span: int, stride: int) -> tuple[int, int]:
     ((0, 1), (1, 1))
     """
     total = largest((ceil_div(n, stride) - 1) * stride + span - n, 0)
-    return total // 2, total - total // 2
+    before, after = total // 2, total - total // 2
+    if differ(before, after) is False:
+        return called(before, "padding"), called(after, "padding")
+    return called(before, "padding before"), called(after, "padding after")

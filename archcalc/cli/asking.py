@@ -2,9 +2,12 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
-from archcalc.cli.common import as_json, keep_the_model, model_of, size_of, width, write
+from archcalc.cli.common import as_json, format_of, keep_the_model, model_of, size_of, width, write
 from archcalc.errors import UsageError
+from archcalc.model.sizes import full_shapes
+from archcalc.questions.model import Model
 from archcalc.questions.quantities import USUAL, wanted
 
 
@@ -27,6 +30,39 @@ def formula(options: argparse.Namespace) -> int:
         page = views.program(forms, style) if style in ("python", "js") else views.lines(forms, style)
     write(page, options.output)
     return 0
+
+
+def explain(options: argparse.Namespace) -> int:
+    """Print how every number is made, or judge numbers that somebody claims."""
+    from archcalc.views import explain as views
+
+    keep_the_model(options)
+    model, size = model_of(options), size_of(options)
+    if options.claim:
+        return _judged(options, model, size)
+    found = model.explain(layer=options.layer, **size)
+    style = options.format or format_of(options.output)
+    if style not in ("text", "json", "markdown", "latex", "html"):
+        raise UsageError("--format", "must be text, json, markdown, latex or html", style)
+    page = views.text(found, width()) if style == "text" else as_json(found.to_dict()) if style == "json" else ""
+    write(page or getattr(views, style)(found), options.output)
+    return 0
+
+
+def _judged(options: argparse.Namespace, model: Model, size: dict[str, Any]) -> int:
+    from archcalc.questions.slips import judge
+
+    shapes = full_shapes(model.inputs, size["input"], size["batch"])
+    found = []
+    for claim in options.claim:
+        target, equals, value = claim.partition("=")
+        if not equals or not target.strip() or not value.strip():
+            way_out = "such as conv2.params=3600, or params=9k"
+            raise UsageError("--claim", "must be LAYER.QUANTITY=VALUE", repr(claim), way_out=way_out)
+        found.append(judge(model, target.strip(), value.strip(), shapes, size["dtype"]))
+    as_data = options.format == "json"
+    write(as_json([verdict.to_dict() for verdict in found]) if as_data else "\n".join(map(str, found)), options.output)
+    return 0 if all(verdict.holds for verdict in found) else 4
 
 
 def listed(option: str, text: str | None) -> list[str] | None:

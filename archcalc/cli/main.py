@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="archcalc", description=what)
     top.add_argument("--version", action="version", version=f"archcalc {__version__}")
     add = _adder(top.add_subparsers(required=True, metavar="COMMAND"))
-    for command in (_report, _formula, _check, _verify, _layers, _zoo, _schema):
+    for command in (_report, _explain, _formula, _check, _verify, _layers, _zoo, _schema):
         command(add)
     return top
 
@@ -97,6 +97,23 @@ def _report(add: Adder) -> None:
     report.add_argument("--format", choices=FORMATS, help="what to write; default: as the file's name ends, else text")
     report.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
     report.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
+
+
+def _explain(add: Adder) -> None:
+    what = "how every number is made, as a derivation; or what is wrong with a claimed one"
+    explain = add("explain", asking.explain, what, (
+        "archcalc explain zoo:digits --layer conv2 --input 1024x1024",
+        "archcalc explain zoo:digits --claim conv2.params=3620 --claim total.macs=653k",
+    ))  # fmt: skip
+    _model_options(explain)
+    explain.add_argument("--layer", metavar="NAME", help="of one layer or block; default: of all")
+    claim = f"LAYER.QUANTITY=VALUE: is it right, and if not, which known slip gives it; exit code {CHECK_FAILED} if not"
+    explain.add_argument("--claim", metavar="CLAIM", action="append", default=[], help=claim)
+    explain.add_argument(
+        "--format", choices=["text", "markdown", "latex", "html", "json"], help="what to write; default text"
+    )
+    explain.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+    explain.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
 
 
 def _formula(add: Adder) -> None:

@@ -40,8 +40,8 @@ class Dense(Layer, frozen=True):
         return with_bias(Weight((self.units, features)), self.units, self.bias)
 
     def macs(self, xs: Sequence[Shape], y: Shape) -> int:
-        *rows, features = xs[0]
-        return prod(rows) * self.units * features
+        *_, features = xs[0]
+        return prod(y) * features
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return linear_ops(self.macs(xs, y), prod(y), prod(y), self.bias)

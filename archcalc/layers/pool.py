@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from archcalc.algebra.num import ceil_div, gcd, less, prod, smallest
+from archcalc.algebra.num import called, ceil_div, gcd, less, prod, smallest
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
 from archcalc.layers.layer import Layer, Saved, Shape, image, keeps_input, keeps_output, register
@@ -54,7 +54,8 @@ def overhanging(pool: "MaxPool | AvgPool", window: Window, n: int) -> Window:
     if less(stops, 1):
         raise does_not_fit(pool, window, n)
     overhang = (stops - 1) * window.stride - free
-    return Window(window.kernel, window.stride, window.before, window.after + overhang, window.dilation)
+    after = called(window.after + overhang, "padding behind")
+    return Window(window.kernel, window.stride, window.before, after, window.dilation)
 
 
 @register("max_pool", example="max_pool: 2", on=[(1, 20, 24, 24)])

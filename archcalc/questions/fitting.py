@@ -93,7 +93,7 @@ def fitting(name: str, period: int, walked: Callable[[int], Sequence[Use] | None
     for rest in range(period):
         uses = walked(far + rest)
         smallest.append(_least(rest or period, far + rest, period, walked) if uses is not None else None)
-        whole.append(uses is not None and not any(dropped(use, axis) for use in uses if axis is not None))
+        whole.append(uses is not None and not any(left_over(use, axis) for use in uses if axis is not None))
     return Fitting(name, period, tuple(smallest), tuple(whole))
 
 
@@ -105,7 +105,7 @@ def _least(low: int, high: int, period: int, walked: Callable[[int], Any]) -> in
     return high
 
 
-def dropped(use: Use, axis: int) -> int:
+def left_over(use: Use, axis: int) -> int:
     """Cells at the end of a spatial axis, padding included, that no window of this layer reaches."""
     x = use.xs[0] if use.xs else ()
     windows = use.layer.windows(x) if len(x) > 2 + axis else ()

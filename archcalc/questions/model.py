@@ -1,11 +1,14 @@
 """Model: the object that users hold, with every question that can be asked of it."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from archcalc.model.network import Network
+from archcalc.model.sizes import Sizes
 
 if TYPE_CHECKING:
     from archcalc.questions.closed_form import ClosedForm
+    from archcalc.questions.explain import Explanation
 
 
 class Model(Network, frozen=True, dict=True, eq=False):
@@ -30,3 +33,13 @@ class Model(Network, frozen=True, dict=True, eq=False):
         from archcalc.questions.closed_form import closed_form
 
         return closed_form(self, of, **options)
+
+    def explain(self, input: Sizes | Mapping[str, Sizes] | None = None, **options: Any) -> "Explanation":
+        """How every number of the report is made: in names, in values, and what a division that leaves a rest drops.
+
+        Options: `layer` (a layer or block), `batch`, `dtype`, `convention` as of a report. `str()` is the page.
+        Raises UsageError for a wrong argument and ModelError where the shapes do not fit.
+        """
+        from archcalc.questions.explain import explain
+
+        return explain(self, input, **options)
