@@ -1,14 +1,18 @@
 """The commands that ask for more than one size: formulas, derivations, sweeps, the largest size, differences."""
 
 import argparse
+import contextlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
-from archcalc.cli.common import as_json, format_of, keep_the_model, model_of, size_of, width, write
+from archcalc.cli.common import as_json, format_of, keep_the_model, model_of, progress, say, size_of, width, write
 from archcalc.errors import UsageError
 from archcalc.model.sizes import full_shapes
 from archcalc.questions.model import Model
 from archcalc.questions.quantities import USUAL, wanted
+
+USUAL_SWEPT = ("params", "macs", "output_bytes")
 
 
 def formula(options: argparse.Namespace) -> int:
@@ -63,6 +67,48 @@ def _judged(options: argparse.Namespace, model: Model, size: dict[str, Any]) -> 
     as_data = options.format == "json"
     write(as_json([verdict.to_dict() for verdict in found]) if as_data else "\n".join(map(str, found)), options.output)
     return 0 if all(verdict.holds for verdict in found) else 4
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Print or write quantities over a grid."""
+    from archcalc.questions.sweep import settings_of
+    from archcalc.views import sweep as views
+
+    keep_the_model(options)
+    asked = {name: getattr(options, name) for name in ("batch", "dtype", "convention", "sample", "seed")}
+    settings = settings_of(options.set)
+    options.set = []
+    of = options.of or USUAL_SWEPT
+    found = model_of(options).sweep(options.input, settings=settings, of=of, **asked)
+    style = options.format or format_of(options.output)
+    if options.plot:
+        views.plot(found, options.plot)
+    if style == "csv":
+        _write_csv(found, options.output)
+    elif style == "json":
+        write(as_json(found.to_dict()), options.output)
+    elif not options.plot or options.format or options.output:
+        write(views.text(found) if style == "text" else views.markup(found, style), options.output)
+    return 0
+
+
+def _write_csv(found: Any, path: str | None) -> None:
+    import sys
+
+    from archcalc.views import sweep as views
+
+    bar = progress(None, "points", total=found.points)
+    with contextlib.closing(bar):
+        if path is not None and path != "-":
+            refused = found.write(os.path.realpath(path), bar.update)
+        else:
+            print(",".join(found.columns))
+            refused = 0
+            for lines, without in views.csv_lines(found, shown=bar.update):
+                sys.stdout.write(lines)
+                refused += without
+    if refused:
+        say(f"sweep: the model refuses {refused:,} of {found.points:,} points; their costs are left empty")
 
 
 def listed(option: str, text: str | None) -> list[str] | None:

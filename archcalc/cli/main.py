@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="archcalc", description=what)
     top.add_argument("--version", action="version", version=f"archcalc {__version__}")
     add = _adder(top.add_subparsers(required=True, metavar="COMMAND"))
-    for command in (_report, _explain, _formula, _check, _verify, _layers, _zoo, _schema):
+    for command in (_report, _explain, _formula, _sweep, _check, _verify, _layers, _zoo, _schema):
         command(add)
     return top
 
@@ -134,6 +134,28 @@ def _formula(add: Adder) -> None:
     )
     formula.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
     formula.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
+
+
+def _sweep(add: Adder) -> None:
+    sweep = add("sweep", asking.sweep, "quantities over a grid of input sizes, batches and hyperparameters", (
+        "archcalc sweep zoo:digits --input 32..1024:32 --batch 1,8,64 --of macs,output_bytes --format csv",
+        "archcalc sweep zoo:exercise_i --set a=3,6,12 --set b=8..32:8 --of params",
+    ))  # fmt: skip
+    sweep.add_argument("model", metavar="MODEL", help="a YAML file, - for standard input, or zoo:NAME")
+    sizes = "sizes: 64, or 32,64, or 32..1024:32 for square inputs; an axis each: 32..64x48"
+    sweep.add_argument("--input", metavar="SIZES", help=sizes)
+    sweep.add_argument("--batch", default="1", metavar="N,…", help="images at once, such as 1,8,64 (default 1)")
+    sweep.add_argument("--set", metavar="NAME=VALUES", action="append", default=[], help="values of a hyperparameter")
+    sweep.add_argument("--of", metavar="A,B,…", help="what to count; default params,macs,output_bytes")
+    sweep.add_argument("--dtype", choices=MODEL_DTYPES, default="float32", help="what the network computes in")
+    sweep.add_argument("--convention", choices=list(CONVENTIONS), default="archcalc", help="what counts as a FLOP")
+    sweep.add_argument("--sample", type=_whole, metavar="K", help="take so many points of the grid at random")
+    sweep.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the sample (default 0)")
+    styles = ["text", "csv", "json", "markdown", "latex", "html"]
+    sweep.add_argument("--format", choices=styles, help="what to write; default: as the file's name ends, else text")
+    sweep.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+    sweep.add_argument("--plot", metavar="FILE", help="draw it, both axes logarithmic, into an .svg or .png file")
+    sweep.add_argument("-o", "--output", metavar="FILE", help="a file; CSV goes on where a run stopped")
 
 
 def _check(add: Adder) -> None:

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from archcalc import __version__
 from archcalc.algebra.assumptions import Assumptions, Domain, Substitution, assume
@@ -25,6 +26,8 @@ from archcalc.questions.fitting import Fitting, fitting, tried
 from archcalc.questions.quantities import BYTES_OF, OPS, QUANTITIES
 from archcalc.questions.symbols import Symbol, chosen, replaced
 from archcalc.views import formula as views
+
+MOST_TRIED = 100  # sizes that are tried one by one where a rule could be found
 
 
 class ClosedForm(Struct, frozen=True, dict=True, eq=False):
@@ -142,18 +145,18 @@ class Derivation:
 
     def form(self, of: str, layer: str | None = None) -> ClosedForm:
         """The closed form of a quantity; of a layer or block, or of the whole model."""
+        form = self.raw(of, layer)
+        if any(expression.has(Largest) for expression in form.expressions) and self.fitting:
+            least = {name: fits.least for name, fits in self.fitting.items()}
+            return replace(form, expressions=self.expressions(of, layer, least)[0])
+        return form
+
+    def raw(self, of: str, layer: str | None = None) -> ClosedForm:
+        """The same, but the larger of two numbers stays where only the legal sizes say which it is."""
         one_of("of", of, QUANTITIES)
         expressions, partial = self.expressions(of, layer, {})
-        if any(expression.has(Largest) for expression in expressions) and self.fitting:
-            expressions, partial = self.expressions(
-                of, layer, {name: fits.least for name, fits in self.fitting.items()}
-            )
-        plain = Substitution(self.names, Assumptions())
-        inputs = replaced(
-            self.shapes,
-            self.symbols,
-            {**plain.symbols, **{name: plain.symbols[stands] for name, stands in self.assumptions.equal.items()}},
-        )
+        plain = Substitution(self.names, Assumptions(equal=self.assumptions.equal)).forward
+        inputs = replaced(self.shapes, self.symbols, plain)
         return ClosedForm(
             self.model.name, of, layer, expressions, tuple(self.symbols), inputs, self.assumptions,
             self.convention, self.dtype, partial, lambda: self.fitting,
@@ -166,11 +169,8 @@ class Derivation:
         wanted = self.of_layer(uses, layer)
         partial = any(isinstance(use.layer, Unknown) for use in wanted)
         if of == "output":
-            shape = (
-                wanted[-1].answers.y
-                if layer
-                else next(use.answers.y for use in reversed(uses) if use.node.name == self.model.outputs[0])
-            )
+            outputs = (use for use in reversed(wanted) if layer or use.node.name == self.model.outputs[0])
+            shape = next(outputs).answers.y
             return tuple(_shortest(size, way.back) for size in shape), partial
         total = sum(self.amount(use, BYTES_OF.get(of, of)) for use in wanted)
         total = bytes_of(total, self.dtype) if of in BYTES_OF else total
@@ -213,6 +213,14 @@ class Derivation:
                 if fits is not None:
                     found[symbol.name] = fits
         return found
+
+    def accepted(self, name: str, values: Sequence[int]) -> Fitting | frozenset[int]:
+        """Which of these sizes of an axis the model accepts: a few are tried one by one, many go by the rule."""
+        symbol = next(symbol for symbol in self.symbols if symbol.name == name)
+        if len(values) > MOST_TRIED and name in self.fitting:
+            return self.fitting[name]
+        walked = tried(self.model, self.along(symbol))
+        return frozenset(n for n in values if walked(n) is not None)
 
     def along(self, symbol: Symbol) -> Callable[[int], Mapping[str, Shape]]:
         """Input shapes with one axis of a given size, and with it those that are assumed to be equal."""

@@ -9,6 +9,7 @@ from archcalc.model.sizes import Sizes
 if TYPE_CHECKING:
     from archcalc.questions.closed_form import ClosedForm
     from archcalc.questions.explain import Explanation
+    from archcalc.questions.sweep import Sweep
 
 
 class Model(Network, frozen=True, dict=True, eq=False):
@@ -43,3 +44,16 @@ class Model(Network, frozen=True, dict=True, eq=False):
         from archcalc.questions.explain import explain
 
         return explain(self, input, **options)
+
+    def sweep(self, input: str | None = None, **options: Any) -> "Sweep":
+        """Quantities over a grid of sizes: `model.sweep("32..1024:32", batch=[1, 8], of=["macs"])`.
+
+        `input` is a range for square inputs, or one for each axis joined by x. Options: `batch`, `settings` (values of
+        hyperparameters), `of` (quantities), `dtype`, `convention`; `sample` takes so many points at random (`seed`);
+        `executor`, any concurrent.futures.Executor, computes the chunks. `.table()` are arrays, `.rows()` rows,
+        `.write(path)` a CSV file that a later run of the same sweep goes on with.
+        Raises UsageError for a wrong argument or more than 20 million points, ModelError where the model is wrong.
+        """
+        from archcalc.questions.sweep import sweep
+
+        return sweep(self, input, **options)
