@@ -111,6 +111,14 @@ def _write_csv(found: Any, path: str | None) -> None:
         say(f"sweep: the model refuses {refused:,} of {found.points:,} points; their costs are left empty")
 
 
+def solve(options: argparse.Namespace) -> int:
+    """Print the largest input, batch or hyperparameter within limits, and how it is known."""
+    limits = {"aspect": options.aspect, "multiple": options.multiple, **size_of(options)}
+    found = model_of(options).solve(options.max, options.subject_to, **limits)
+    write(as_json(found.to_dict()) if options.json else found.text(), options.output)
+    return 0 if found.holds is not None else 4
+
+
 def listed(option: str, text: str | None) -> list[str] | None:
     """Names separated by commas; None where the option is not given."""
     if text is None:

@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="archcalc", description=what)
     top.add_argument("--version", action="version", version=f"archcalc {__version__}")
     add = _adder(top.add_subparsers(required=True, metavar="COMMAND"))
-    for command in (_report, _explain, _formula, _sweep, _check, _verify, _layers, _zoo, _schema):
+    for command in (_report, _explain, _formula, _sweep, _solve, _check, _verify, _layers, _zoo, _schema):
         command(add)
     return top
 
@@ -156,6 +156,21 @@ def _sweep(add: Adder) -> None:
     sweep.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
     sweep.add_argument("--plot", metavar="FILE", help="draw it, both axes logarithmic, into an .svg or .png file")
     sweep.add_argument("-o", "--output", metavar="FILE", help="a file; CSV goes on where a run stopped")
+
+
+def _solve(add: Adder) -> None:
+    solve = add("solve", asking.solve, "the largest input, batch or hyperparameter within limits, with proof", (
+        'archcalc solve zoo:resnet50 --max input --subject-to "macs <= 100G, output_bytes <= 2GiB" --multiple 32',
+        'archcalc solve zoo:exercise_i --max b --subject-to "params <= 100k"',
+    ))  # fmt: skip
+    _model_options(solve)
+    solve.add_argument("--max", required=True, metavar="WHAT", help="input, batch, or a hyperparameter of the spec")
+    limits = f"limits joined by commas, on {', '.join(BUDGETS)} or another total"
+    solve.add_argument("--subject-to", required=True, metavar="LIMITS", help=limits)
+    solve.add_argument("--aspect", default="1:1", metavar="W:H", help="of an input, width to height (default 1:1)")
+    solve.add_argument("--multiple", type=_whole, default=1, metavar="K", help="of which every size is one (default 1)")
+    solve.add_argument("--json", action="store_true", help="write the solution as JSON")
+    solve.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
 
 
 def _check(add: Adder) -> None:

@@ -9,6 +9,7 @@ from archcalc.model.sizes import Sizes
 if TYPE_CHECKING:
     from archcalc.questions.closed_form import ClosedForm
     from archcalc.questions.explain import Explanation
+    from archcalc.questions.solve import Solution
     from archcalc.questions.sweep import Sweep
 
 
@@ -57,3 +58,14 @@ class Model(Network, frozen=True, dict=True, eq=False):
         from archcalc.questions.sweep import sweep
 
         return sweep(self, input, **options)
+
+    def solve(self, maximised: str, subject_to: str, **options: Any) -> "Solution":
+        """The largest input, batch or hyperparameter within limits: `model.solve("batch", "output_bytes <= 2GiB")`.
+
+        Options: `input`, `batch`, `dtype`, `convention` as of a report; for `input` also `aspect` ("16:9", width to
+        height) and `multiple` (of every size). The solution holds the certificate: what the answer costs, what the
+        next candidate costs, and why nothing larger fits. Raises UsageError for a wrong argument.
+        """
+        from archcalc.questions.solve import solve
+
+        return solve(self, maximised, subject_to, **options)
