@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from archcalc.questions.model import Model
 from archcalc.questions.quantities import USUAL, wanted
 
 USUAL_SWEPT = ("params", "macs", "output_bytes")
+HELD = 1_000_000  # points of a sweep in a format that is made at once
 
 
 def formula(options: argparse.Namespace) -> int:
@@ -81,6 +83,10 @@ def sweep(options: argparse.Namespace) -> int:
     of = options.of or USUAL_SWEPT
     found = model_of(options).sweep(options.input, settings=settings, of=of, **asked)
     style = options.format or format_of(options.output)
+    if style not in ("text", "csv") and found.points > HELD:
+        raise UsageError(
+            f"--format {style}", f"holds at most {HELD:,} points", f"{found.points:,}", way_out="--format csv"
+        )
     if options.plot:
         views.plot(found, options.plot)
     if style == "csv":
@@ -93,8 +99,6 @@ def sweep(options: argparse.Namespace) -> int:
 
 
 def _write_csv(found: Any, path: str | None) -> None:
-    import sys
-
     from archcalc.views import sweep as views
 
     bar = progress(None, "points", total=found.points)
@@ -117,6 +121,34 @@ def solve(options: argparse.Namespace) -> int:
     found = model_of(options).solve(options.max, options.subject_to, **limits)
     write(as_json(found.to_dict()) if options.json else found.text(), options.output)
     return 0 if found.holds is not None else 4
+
+
+def diff(options: argparse.Namespace) -> int:
+    """Print what differs between two models, or between one model at two sizes or settings."""
+    from archcalc.questions.diff import compare
+
+    if options.b is None and not (options.set_b or options.input_b or options.batch_b or options.dtype_b):
+        way_out = "name a second MODEL, or give --set-b, --input-b, --batch-b or --dtype-b"
+        raise UsageError("diff", "needs something to compare with", "one model", way_out=way_out)
+    other = argparse.Namespace(**vars(options))
+    other.model, other.set = options.b or options.model, options.set if options.b is None else []
+    given = {
+        name: value for name in ("input", "batch", "dtype") if (value := getattr(options, f"{name}_b")) is not None
+    }
+    vars(other).update(given)
+    other.set = _overridden(other.set, options.set_b)
+    first, second = model_of(options), model_of(other)
+    before = first.report(depth=options.depth, **size_of(options))
+    found = compare(before, second.report(depth=options.depth, **size_of(other)), (first.settings, second.settings))
+    page = as_json(found.to_dict()) if options.format == "json" else ""
+    write(page or (found.markdown() if options.format == "markdown" else found.text(width())), options.output)
+    return 0
+
+
+def _overridden(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """Settings of which the second replace the first of the same name."""
+    named = {text.partition("=")[0] for text in second}
+    return [text for text in first if text.partition("=")[0] not in named] + list(second)
 
 
 def listed(option: str, text: str | None) -> list[str] | None:

@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="archcalc", description=what)
     top.add_argument("--version", action="version", version=f"archcalc {__version__}")
     add = _adder(top.add_subparsers(required=True, metavar="COMMAND"))
-    for command in (_report, _explain, _formula, _sweep, _solve, _check, _verify, _layers, _zoo, _schema):
+    for command in (_report, _explain, _formula, _sweep, _solve, _diff, _check, _verify, _layers, _zoo, _schema):
         command(add)
     return top
 
@@ -171,6 +171,25 @@ def _solve(add: Adder) -> None:
     solve.add_argument("--multiple", type=_whole, default=1, metavar="K", help="of which every size is one (default 1)")
     solve.add_argument("--json", action="store_true", help="write the solution as JSON")
     solve.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
+
+
+def _diff(add: Adder) -> None:
+    diff = add("diff", asking.diff, "what differs between two models, or one at two sizes or settings", (
+        "archcalc diff zoo:resnet18 zoo:resnet50 --depth 1",
+        "archcalc diff zoo:exercise_i --set-b a=6 --set-b b=16 --input-b 64x64",
+    ))  # fmt: skip
+    _model_options(diff)
+    diff.add_argument("b", metavar="B", nargs="?", help="the other model; default: the same one")
+    diff.add_argument("--input-b", metavar="SIZE", action="append", help="input size of the second, if another")
+    diff.add_argument("--batch-b", type=_whole, metavar="N", help="batch of the second")
+    diff.add_argument("--dtype-b", choices=MODEL_DTYPES, metavar="DTYPE", help="dtype of the second")
+    diff.add_argument(
+        "--set-b", metavar="NAME=VALUE", action="append", default=[], help="hyperparameters of the second"
+    )
+    diff.add_argument("--depth", type=_whole, metavar="D", help="fold blocks below this depth into one row")
+    diff.add_argument("--format", choices=["text", "markdown", "json"], help="what to write; default text")
+    diff.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+    diff.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
 
 
 def _check(add: Adder) -> None:

@@ -172,9 +172,9 @@ class Search:
         self.model, self.maximised, self.limits, self.forms = model, maximised, tuple(limits), forms
         self.factors, self.fitting = factors, fitting
         expressions = [expression for form in forms for expression in form.expressions]
-        strides = [(name, divisor_of(expressions, name)) for name in factors]
-        strides += [(name, fits.period) for name, fits in fitting.items()]
-        self.period = lcm(*(stride // gcd(stride, factors[name]) for name, stride in strides))
+        periods = [(name, divisor_of(expressions, name)) for name in factors]
+        periods += [(name, fits.period) for name, fits in fitting.items()]
+        self.period = lcm(*(period // gcd(period, factors[name]) for name, period in periods))
         least = [-(-max(filter(None, fits.smallest), default=0) // factors[name]) for name, fits in fitting.items()]
         self.regular = max(least, default=1)  # from here on, the accepted candidates repeat with the period
 

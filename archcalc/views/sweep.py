@@ -10,6 +10,7 @@ from archcalc.errors import CannotRun, UsageError
 from archcalc.views.table import Table
 
 SHOWN = 1000  # rows of a printed table
+DRAWN = 100_000  # points of a plot
 UNITS = {"output_bytes": "bytes", "weight_bytes": "bytes", "buffer_bytes": "bytes", "macs": "multiply–accumulates",
          "macs_exact": "multiply–accumulates", "params": "parameters", "flops": "FLOPs"}  # fmt: skip
 DIFFERENT = "a file to go on with must be of the same sweep"
@@ -101,6 +102,9 @@ def plot(sweep: Any, path: str) -> None:
     """Draw every quantity over the first axis that varies, both logarithmic; a line for each value of the others."""
     if not path.endswith((".svg", ".png")):
         raise UsageError("--plot", "must be an .svg or .png file", path)
+    if sweep.points > DRAWN:
+        way_out = f"--sample {DRAWN}, or fewer values"
+        raise UsageError("--plot", f"must have at most {DRAWN:,} points", f"{sweep.points:,}", way_out=way_out)
     try:
         import matplotlib
 
