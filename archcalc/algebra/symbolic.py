@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from fractions import Fraction
-from functools import reduce
+from functools import lru_cache, reduce
 from math import gcd, lcm
 from typing import Any
 
@@ -196,6 +196,7 @@ class Bounds:
         return self.low + sum(share for atom, share in self.atoms.items() if atom.is_positive)
 
 
+@lru_cache(maxsize=10_000)  # the layers of a network ask the same of the same sizes
 def at_least(expression: Any, bound: int) -> bool:
     """Is an integer expression known to be at least this for all values of its symbols?
 

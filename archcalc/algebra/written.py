@@ -28,6 +28,7 @@ class Style(Struct, frozen=True):
     grouped: bool = True  # a sum over a divisor needs brackets
     whole: bool = False  # a language of integers: fractions are put over one denominator, and divided at the end
     over: str = "{0}/{1}"
+    exponent: Callable[[str], str] = str
 
 
 def _identifier(name: str) -> str:
@@ -48,12 +49,21 @@ RESERVED = (
 )  # fmt: skip
 
 
+def _superscript(exponent: str) -> str:
+    """The exponent in raised digits; behind ^ where it is no number.
+
+    >>> _superscript("12"), _superscript("n")
+    ('¹²', '^n')
+    """
+    return exponent.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")) if exponent.isdigit() else f"^{exponent}"
+
+
 def _tex_name(name: str) -> str:
     return name if len(name) == 1 else r"\mathit{" + name.replace("_", r"\_") + "}"
 
 
 STYLES = {
-    "text": Style("·", "{0}^{1}", "⌊{0}/{1}⌋", "⌈{0}/{1}⌉", "max({0}, {1})", "min({0}, {1})"),
+    "text": Style("·", "{0}{1}", "⌊{0}/{1}⌋", "⌈{0}/{1}⌉", "max({0}, {1})", "min({0}, {1})", exponent=_superscript),
     "ascii": Style("*", "{0}^{1}", "floor({0}/{1})", "ceil({0}/{1})", "max({0}, {1})", "min({0}, {1})"),
     "latex": Style(
         r" \cdot ", "{0}^{{{1}}}", r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor",
@@ -142,7 +152,7 @@ class _Writer:
             return form.format(*map(self.whole, part.args)), ATOM
         if part.is_Pow:
             base, exponent = part.args
-            return style.power.format(self.factor(base), self.whole(exponent)), ATOM
+            return style.power.format(self.factor(base), style.exponent(self.whole(exponent))), ATOM
         return self.sum(part)
 
     def quotient(self, p: Any, q: Any) -> tuple[str, int]:

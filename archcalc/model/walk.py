@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from archcalc.algebra.num import LIMIT, less, prod
+from archcalc.algebra.num import LIMIT, is_symbolic, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.errors import LayerError, ModelError
 from archcalc.layers.layer import Composite, Layer, Shape, Weight, kind_of, shown
@@ -48,7 +48,7 @@ def bounded(layer: Layer, y: Shape) -> Shape:
     """The shape, if its size is not absurd."""
     if len(y) > AXES:
         raise layer.error(f"an output must have at most {AXES} axes", f"{len(y)}")
-    if any(less(LIMIT, size) for size in y):
+    if any(not is_symbolic(size) and less(LIMIT, size) for size in y):
         raise layer.error("every axis of an output must stay below 10**18", "more")
     return y
 
