@@ -26,7 +26,10 @@ def formula(options: argparse.Namespace) -> int:
     keep_the_model(options)
     symbols = listed("--symbols", options.symbols)
     derivation = Derivation(model_of(options), symbols, options.assume, **size_of(options))
-    forms = [derivation.form(name, options.layer) for name in of]
+    outputs = derivation.model.outputs
+    several = "output" in of and options.layer is None and len(outputs) > 1
+    forms = [derivation.form("output", output) for output in outputs] if several else []
+    forms += [derivation.form(name, options.layer) for name in of if not (several and name == "output")]
     style = options.format or "text"
     if style == "json":
         page = as_json([form.to_dict() for form in forms] if len(forms) > 1 else forms[0].to_dict())

@@ -95,8 +95,7 @@ def _report(add: Adder) -> None:
                         help="where shapes show the channels")  # fmt: skip
     report.add_argument("--strict", action="store_true", help=f"exit with {INCOMPLETE} if something was not counted")
     report.add_argument("--format", choices=FORMATS, help="what to write; default: as the file's name ends, else text")
-    report.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
-    report.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
+    _written(report)
 
 
 def _explain(add: Adder) -> None:
@@ -112,8 +111,7 @@ def _explain(add: Adder) -> None:
     explain.add_argument(
         "--format", choices=["text", "markdown", "latex", "html", "json"], help="what to write; default text"
     )
-    explain.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
-    explain.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
+    _written(explain)
 
 
 def _formula(add: Adder) -> None:
@@ -132,8 +130,7 @@ def _formula(add: Adder) -> None:
     formula.add_argument(
         "--format", choices=["text", "ascii", "latex", "python", "js", "json"], help="what to write; default text"
     )
-    formula.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
-    formula.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
+    _written(formula)
 
 
 def _sweep(add: Adder) -> None:
@@ -153,9 +150,8 @@ def _sweep(add: Adder) -> None:
     sweep.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the sample (default 0)")
     styles = ["text", "csv", "json", "markdown", "latex", "html"]
     sweep.add_argument("--format", choices=styles, help="what to write; default: as the file's name ends, else text")
-    sweep.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
     sweep.add_argument("--plot", metavar="FILE", help="draw it, both axes logarithmic, into an .svg or .png file")
-    sweep.add_argument("-o", "--output", metavar="FILE", help="a file; CSV goes on where a run stopped")
+    _written(sweep)
 
 
 def _solve(add: Adder) -> None:
@@ -188,8 +184,7 @@ def _diff(add: Adder) -> None:
     )
     diff.add_argument("--depth", type=_whole, metavar="D", help="fold blocks below this depth into one row")
     diff.add_argument("--format", choices=["text", "markdown", "json"], help="what to write; default text")
-    diff.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
-    diff.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
+    _written(diff)
 
 
 def _check(add: Adder) -> None:
@@ -261,6 +256,11 @@ def _spec_options(command: argparse.ArgumentParser, *, needed: bool = True) -> N
     command.add_argument("--input", metavar="SIZE", action="append", help=size)
     command.add_argument("--batch", type=_whole, default=1, metavar="N", help="images at once (default 1)")
     command.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="replace a hyperparameter")
+
+
+def _written(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
+    command.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
 
 
 def _model_options(command: argparse.ArgumentParser) -> None:

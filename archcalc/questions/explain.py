@@ -23,6 +23,7 @@ from archcalc.questions.fitting import left_over
 from archcalc.views import explain as views
 
 ALWAYS_SAID = ("stride", "padding")  # of a convolution: a derivation shows them also at their defaults
+PER_AXIS = ("kernel", "stride", "padding", "dilation", "output_padding", "size", "scale", "amount")
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 INDEX = "₁₂₃₄₅₆₇₈₉"
 OPERATIONS = {
@@ -262,9 +263,16 @@ def spoken_layer(layer: Layer) -> Layer:
 def _under_name(value: Any, name: str) -> Any:
     if type(value) is int:
         return named(value, name)
-    if isinstance(value, tuple) and value and len(value) <= len(AXES):
-        return tuple(_under_name(item, f"{name} {axis}") for item, axis in zip(value, AXES[len(value)], strict=True))
-    return value
+    if not isinstance(value, tuple) or name not in PER_AXIS or len(value) not in AXES:
+        return value
+    return tuple(_on_axis(item, f"{name} {axis}") for item, axis in zip(value, AXES[len(value)], strict=True))
+
+
+def _on_axis(item: Any, name: str) -> Any:
+    if not isinstance(item, tuple):
+        return named(item, name)
+    before, after = item
+    return named(before, f"{name} before"), named(after, f"{name} after")
 
 
 def _sized(size: int, name: str) -> int:

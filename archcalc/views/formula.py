@@ -28,10 +28,12 @@ def written_form(form: Any, style: str) -> str:
 
 def page(forms: Sequence[Any], width: int) -> str:
     """Formulas for a terminal, under what they are of, above the conditions that they share."""
-    lines = [heading(forms[0]), ""]
-    room = max(len(title(form)) for form in forms)
-    for form in forms:
-        lines += labelled(title(form), ("≥ " if form.partial else "") + written_form(form, "text"), room, width)
+    lines = [heading(forms[-1]), ""]
+    several = len({form.layer for form in forms}) > 1
+    labels = [f"{title(form)} {form.layer}" if several and form.layer else title(form) for form in forms]
+    room = max(map(len, labels))
+    for label, form in zip(labels, forms, strict=True):
+        lines += labelled(label, ("≥ " if form.partial else "") + written_form(form, "text"), room, width)
     lines += simpler(forms, room, width)
     notes = kinds_of_conditions(forms[0])
     if any(form.of == "flops" for form in forms):
