@@ -80,7 +80,7 @@ def check_steps(working, row, image):
     if row.shared_with is None:
         assert (found.get(("", "parameters"), 0), found.get(("", "buffers"), 0)) == (row.params, row.buffers)
     assert found.get(("multiply–adds", "in total"), 0) == row.macs
-    assert found.get(("multiply–adds", "on cells"), row.macs) == row.macs_exact
+    assert found.get(("multiply–adds", "off padding"), row.macs) == row.macs_exact
     assert found["", "memory"] == row.output_bytes
     assert found.get(("", "FLOPs"), 0) == row.flops
     for key, label in (
@@ -210,9 +210,9 @@ def test_a_block_and_a_layer():
 
 def test_tied_and_frozen_layers_say_so():
     tied = loads(SPECS["tied"]).explain()
-    assert tied.layers[1].notes == ("its weight are those of embedding1, counted there",) or tied.layers[1].notes == (
-        "its weight is that of embedding1, counted there",
-    )
+    (note,) = tied.layers[1].notes
+    assert "weight" in note
+    assert note.endswith("of embedding1, counted there")
     assert int(tied.totals[0].value) == 1_600
     frozen = loads(SPECS["frozen"]).explain()
     assert frozen.layers[0].notes == ("frozen: its parameters are not trained",)

@@ -51,7 +51,7 @@ class Domain(Struct, frozen=True):
         if self.most == self.first:
             return [f"{name} == {self.most}"]
         said = [f"{name} % {self.modulus} == {self.rest}"] if self.modulus > 1 else []
-        said += [f"{name} >= {self.least}"] if self.least > self.modulus else []
+        said += [f"{name} >= {self.least}"] if self.least > (self.rest or self.modulus) else []
         return said + ([f"{name} <= {self.most}"] if self.most is not None else [])
 
 
@@ -78,6 +78,7 @@ def assume(texts: Sequence[str], symbols: Sequence[str]) -> Assumptions:
     for _, name, what in found:
         if isinstance(what, str):
             one, other = equal.get(name, name), equal.get(what, what)
+            one, other = sorted((one, other), key=list(symbols).index)  # the first of them stands for both
             equal = {symbol: one if stands == other else stands for symbol, stands in equal.items()} | {other: one}
     equal = {name: stands for name, stands in equal.items() if name != stands}
     domains: dict[str, Domain] = {}

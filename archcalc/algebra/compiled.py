@@ -31,15 +31,20 @@ class Compiled(Struct, frozen=True):
         arrays = [value for value in values if hasattr(value, "dtype")]
         if not arrays:
             return _function(self.source)(*map(int, values))  # type: ignore[no-any-return]
-        if any(array.size == 0 for array in arrays) or self.largest(values) <= LARGEST:
-            return _function(self.source)(*values)  # type: ignore[no-any-return]
-        return _function(self.source)(*(value.astype(object) if hasattr(value, "dtype") else value for value in values))  # type: ignore[no-any-return]
+        fits = all(array.size for array in arrays) and self.largest(values) <= LARGEST
+        dtype = "int64" if fits else object
+        whole = (value.astype(dtype) if hasattr(value, "dtype") else int(value) for value in values)
+        return _function(self.source)(*whole)  # type: ignore[no-any-return]
 
     def largest(self, values: Sequence[Any]) -> int:
         """An upper bound of every absolute value on the way, at the corner of the largest values."""
-        corner = [int(abs(value).max()) if hasattr(value, "dtype") else abs(int(value)) for value in values]
+        corner = [max(abs(int(end)) for end in _ends(value)) for value in values]
         steps: tuple[int, ...] = _function(self.bounds)(*corner)
         return max(steps)
+
+
+def _ends(value: Any) -> tuple[Any, ...]:
+    return (value.min(), value.max()) if hasattr(value, "dtype") else (value,)
 
 
 def compiled(expressions: Sequence[Any], symbols: Sequence[str]) -> Compiled:
@@ -74,7 +79,7 @@ def _source(names: Mapping[str, str], lines: Sequence[str], values: Sequence[str
 
 @lru_cache(maxsize=64)
 def _function(source: str) -> Callable[..., Any]:
-    space: dict[str, Any] = {"max": _largest, "__builtins__": {}}
+    space: dict[str, Any] = {"max": _largest, "min": _smallest, "__builtins__": {}}
     exec(compile(source, "<formula>", "exec"), space)  # noqa: S102 - written by `compiled`, of numbers and own names
     return space["f"]  # type: ignore[no-any-return]
 
@@ -87,6 +92,10 @@ def _largest(a: Any, b: Any) -> Any:
     return numpy.maximum(a, b)
 
 
+def _smallest(a: Any, b: Any) -> Any:
+    return -_largest(-a, -b)
+
+
 def magnitude(expression: Any) -> Any:
     """An expression without minus signs that no step of the computation exceeds, for values of at least zero."""
     if expression.is_Add:
@@ -95,6 +104,8 @@ def magnitude(expression: Any) -> Any:
         return sympy.Mul(*map(magnitude, expression.args))
     if isinstance(expression, FloorDiv):
         return magnitude(expression.args[0])
+    if expression.is_Pow:
+        return magnitude(expression.args[0]) ** expression.args[1]
     if isinstance(expression, Largest):
         return sympy.Add(*map(magnitude, expression.args))
     return abs(expression) if expression.is_number else expression

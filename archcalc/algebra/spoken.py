@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-SUM, PRODUCT, ATOM = 1, 2, 3  # how strongly the parts of a text hold together
+SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4  # how strongly the parts of a text hold together
 
 
 class Marks(Struct, frozen=True):
@@ -198,7 +198,15 @@ def _product(a: int, b: int) -> Spoken:
 def _quotient(a: int, b: int) -> Spoken:
     if not isinstance(b, Spoken) and b == 1:
         return a  # type: ignore[return-value]
+    if isinstance(a, Spoken) and isinstance(b, Spoken) and b and a.made.how == "product":
+        place = next((at for at, factor in enumerate(a.made.parts) if _equal(factor, b)), None)
+        if place is not None:  # rows × features over features
+            return _spoken(_multiplied([*a.made.parts[:place], *a.made.parts[place + 1 :]]))
     return Spoken(int(a) // int(b), Made("quotient", (a, b)))
+
+
+def _spoken(n: int) -> Spoken:
+    return n if isinstance(n, Spoken) else Spoken(n, Made("sum", (n,), (1,)) if n else Made("sum"))
 
 
 def _divisions(n: Any) -> Iterator[tuple[int, int]]:
@@ -215,18 +223,18 @@ def _text(n: int, marks: Marks, *, names: bool) -> tuple[str, int]:
         return grouped(n), ATOM if n >= 0 else SUM
     made = n.made
     if made.how == "name":
-        return (marks.name(made.name) if names else grouped(int(n))), ATOM
+        return (marks.name(made.name), ATOM) if names else (grouped(int(n)), ATOM if n >= 0 else SUM)
     if made.how == "sum":
         return _sum_text(made, marks, names)
     if made.how == "product":
         first, *rest = [_text(part, marks, names=names) for part in made.parts]
-        texts = [_held(first, PRODUCT), *(_held(part, ATOM) for part in rest)]
+        texts = [_held(first, PRODUCT), *(_held(part, POWER) for part in rest)]
         return marks.times.join(texts), PRODUCT
     top, below = (_text(part, marks, names=names) for part in made.parts)
     if made.how == "power":
-        return marks.raised.format(_held(top, ATOM), below[0]), ATOM
+        return marks.raised.format(_held(top, ATOM), _held(below, ATOM) if marks.brackets else below[0]), POWER
     whole = names or int(made.parts[0]) % int(made.parts[1]) == 0
-    held = (_held(top, ATOM), _held(below, ATOM)) if marks.brackets else (top[0], below[0])
+    held = (_held(top, POWER), _held(below, POWER)) if marks.brackets else (top[0], below[0])
     return (marks.over if whole else marks.floored).format(*held), ATOM if not whole or not marks.brackets else PRODUCT
 
 
@@ -235,12 +243,8 @@ def _sum_text(made: Made, marks: Marks, names: bool) -> tuple[str, int]:
         return "0", ATOM
     text = ""
     for part, times in zip(made.parts, made.signs, strict=True):
-        inner = _text(part, marks, names=names)
-        term = (
-            _held(inner, PRODUCT)
-            if abs(times) == 1
-            else f"{abs(times)}{'·' if marks.brackets else ' '}{_held(inner, ATOM)}"
-        )
+        often = f"{abs(times)}{marks.often}" if abs(times) > 1 else ""
+        term = often + _held(_text(part, marks, names=names), POWER if often else PRODUCT)
         text += f" {'−' if times < 0 else '+'} {term}" if text else f"{'−' if times < 0 else ''}{term}"
     return text, SUM if len(made.parts) > 1 or made.signs[0] < 0 else PRODUCT
 
@@ -258,7 +262,7 @@ def factored(n: int) -> int:
     """
     if not isinstance(n, Spoken) or n.made.how != "sum" or len(n.made.parts) < 2:
         return n
-    rows = [list(part.made.parts) if _how(part) == "product" else [part] for part in n.made.parts]
+    rows = [list(_factors(part)) for part in n.made.parts]
     common = []
     for factor in list(rows[0]):
         places = [next((at for at, other in enumerate(row) if _equal(factor, other)), None) for row in rows]
@@ -272,6 +276,35 @@ def factored(n: int) -> int:
     for row, times in zip(rows, n.made.signs, strict=True):
         inner = inner + times * _multiplied(row) if times != -1 else inner - _multiplied(row)
     return _multiplied([*common, inner])
+
+
+def _factors(n: Any) -> Iterator[int]:
+    """The factors of a product, those inside brackets too."""
+    if _how(n) != "product":
+        yield n
+    else:
+        for part in n.made.parts:
+            yield from _factors(part)
+
+
+def simplest(n: int) -> int:
+    """A product whose sums are factored: channels × stops × (kernel × kernel − 1).
+
+    >>> channels, stops, kernel = named(20, "channels"), named(12, "stops"), named(2, "kernel")
+    >>> simplest(channels * (kernel * stops - stops)).said()
+    'channels × stops × (kernel − 1)'
+    """
+    if _how(n) != "product":
+        return factored(n)
+    parts = [factored(part) for part in n.made.parts]  # type: ignore[attr-defined]
+    if all(one is other for one, other in zip(parts, n.made.parts, strict=True)):  # type: ignore[attr-defined]
+        return n
+    return _multiplied([factor for part in parts for factor in (_outer(part) if _how(part) == "product" else [part])])
+
+
+def _outer(n: Any) -> Sequence[int]:
+    parts: Sequence[int] = n.made.parts
+    return parts
 
 
 def _multiplied(factors: Sequence[int]) -> int:

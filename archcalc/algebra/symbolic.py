@@ -143,17 +143,21 @@ def _ceiling(p: Any, q: Any) -> Any:
     return -FloorDiv(-p, q)
 
 
-def divisor_of(expressions: Iterable[Any], name: str) -> int:
-    """The least common multiple of the divisors that a symbol of this name stands under.
+def period_of(expressions: Iterable[Any], name: str) -> int:
+    """By how much a symbol of this name must grow so that every quotient grows by a whole number.
 
-    >>> divisor_of([FloorDiv(sympy.Symbol("H"), 4)], "H")
-    4
+    >>> H = sympy.Symbol("H", integer=True, positive=True)
+    >>> period_of([FloorDiv(H, 4), FloorDiv(2 * FloorDiv(H, 3), 3)], "H")
+    36
     """
-    quotients = [
-        part for expression in expressions if isinstance(expression, sympy.Basic) for part in expression.atoms(FloorDiv)
-    ]
-    under = (q for p, q in (part.args for part in quotients) if q.is_Integer and name in map(str, p.free_symbols))
-    return lcm(*map(int, under))
+    return lcm(*(_period(expression, name) for expression in expressions if isinstance(expression, sympy.Basic)))
+
+
+def _period(expression: Any, name: str) -> int:
+    inner = lcm(*(_period(part, name) for part in expression.args))
+    if not isinstance(expression, FloorDiv) or name not in map(str, expression.args[0].free_symbols):
+        return inner
+    return inner * int(expression.args[1]) if expression.args[1].is_Integer else inner
 
 
 class Bounds:

@@ -75,7 +75,7 @@ STYLES = {
         name=_identifier, whole=True, over="({0})//{1}",
     ),
     "js": Style(
-        "*", "{0}**{1}", "floordiv({0}, {1})", "", "max({0}, {1})", "min({0}, {1})",
+        "*", "({0}**{1})", "floordiv({0}, {1})", "", "max({0}, {1})", "min({0}, {1})",
         number=lambda n: f"{n}n", name=_identifier, whole=True, grouped=False, over="floordiv({0}, {1})",
     ),
 }  # fmt: skip
@@ -105,8 +105,9 @@ class _Writer:
         return text if denominator == 1 else self.style.over.format(text, self.style.number(denominator))
 
     def sum(self, expression: Any) -> tuple[str, int]:
-        terms = ordered(expression)
-        parts = [self.term(term) for term in terms]
+        parts = [self.term(term) for term in ordered(expression)]
+        first = next((place for place, (negative, *_) in enumerate(parts) if not negative), 0)
+        parts.insert(0, parts.pop(first))  # 33 - k rather than -k + 33
         if len(parts) == 1:
             negative, text, strength = parts[0]
             return (f"-{text}", SUM) if negative else (text, strength)

@@ -13,9 +13,9 @@ from archcalc.algebra.compiled import Compiled, compiled
 from archcalc.algebra.dtype import MODEL_DTYPES, bytes_of
 from archcalc.algebra.num import is_symbolic, prod
 from archcalc.algebra.ops import CONVENTIONS, Convention, Ops
-from archcalc.algebra.symbolic import Largest, divisor_of, floored, normal
+from archcalc.algebra.symbolic import Largest, floored, normal, period_of
 from archcalc.algebra.written import written
-from archcalc.errors import UsageError, nearest
+from archcalc.errors import ModelError, UsageError, nearest
 from archcalc.layers.layer import Layer, Shape, kind_of
 from archcalc.layers.unknown import Unknown
 from archcalc.model.network import Network, one_of
@@ -201,18 +201,27 @@ class Derivation:
     @cached_property
     def fitting(self) -> dict[str, Fitting]:
         """What the axes may be, found by trying the network at many sizes."""
-        uses = self.walk(Substitution(self.names, Assumptions()), outline_of(self.names))
-        sizes = [size for use in uses for size in use.answers.y]
+        sizes = self.symbolic_sizes()
         found = {}
         for symbol in self.symbols:
             if symbol.of == "axis":
+                stands = self.assumptions.equal.get(symbol.name, symbol.name)
                 spatial = symbol.position - 2 if self.model.reads_as_image(symbol.input) else None
-                fits = fitting(
-                    symbol.name, divisor_of(sizes, symbol.name), tried(self.model, self.along(symbol)), spatial
-                )
+                period, walked = period_of(sizes, stands), tried(self.model, self.along(symbol))
+                fits = fitting(symbol.name, period, walked, spatial, self.shapes[symbol.input][symbol.position])
                 if fits is not None:
                     found[symbol.name] = fits
         return found
+
+    def symbolic_sizes(self) -> list[Any]:
+        """Every size in the network as an expression; none where it has no form for all sizes of its axes."""
+        others = {symbol.name for symbol in self.symbols if symbol.of != "axis"}
+        domains = {name: domain for name, domain in self.assumptions.domains.items() if name in others}
+        try:
+            way = Substitution(self.names, Assumptions(domains, self.assumptions.equal))
+            return [size for use in self.walk(way, outline_of(self.names)) for size in use.answers.y]
+        except ModelError:
+            return []
 
     def accepted(self, name: str, values: Sequence[int]) -> Fitting | frozenset[int]:
         """Which of these sizes of an axis the model accepts: a few are tried one by one, many go by the rule."""

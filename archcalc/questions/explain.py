@@ -9,8 +9,8 @@ from msgspec.structs import fields, replace
 from archcalc import __version__
 from archcalc.algebra.dtype import BITS, MODEL_DTYPES, bytes_of
 from archcalc.algebra.num import prod
-from archcalc.algebra.ops import CONVENTIONS
-from archcalc.algebra.spoken import Spoken, factored, named
+from archcalc.algebra.ops import CONVENTIONS, Ops
+from archcalc.algebra.spoken import Spoken, factored, named, simplest
 from archcalc.algebra.units import grouped
 from archcalc.errors import UsageError, nearest
 from archcalc.layers.layer import Layer, Shape, Weight
@@ -30,6 +30,7 @@ OPERATIONS = {
     "mul": "multiplications", "add": "additions", "cmp": "comparisons", "div": "divisions", "exp": "exponentials"
 }  # fmt: skip
 NOUNS = ("plane", "row", "column")  # cells along depth, height, width
+AS_MANY = {"mul": "as many", "add": "as many: n − 1 for a sum of n products, one for its bias"}
 SUMMANDS = 12  # of a total that are written out
 
 
@@ -132,7 +133,8 @@ def _working(
     key = (use.layer, use.xs, seen, use.dtype)
     if key not in known:
         known[key] = tuple(Board(use, seen, dtype, convention).steps())
-    notes = [f"its {' and '.join(use.shared)} are those of {use.shared_with}, counted there"] if use.shared else []
+    are = "is that" if len(use.shared) == 1 else "are those"
+    notes = [f"its {' and '.join(use.shared)} {are} of {use.shared_with}, counted there"] if use.shared else []
     notes += ["frozen: its parameters are not trained"] if not use.node.trainable and use.answers.params else []
     return replace(described, steps=known[key], notes=tuple(notes))
 
@@ -190,6 +192,8 @@ class Board:
                 (dropped if lost > 0 else unreached).append(_so_many(max(lost, 0) or cells, noun))
         said = [f"{' and '.join(dropped)} {_are(dropped)} dropped"] if dropped else []
         said += [f"{' and '.join(unreached)} of the padding {_are(unreached)} not reached"] if unreached else []
+        if getattr(self.layer, "padding", None) == "same" and not self.goes_by_input and axes[0] >= 2:
+            said.insert(0, f"same padding: ⌈{x[axes[0]]}/{windows[axes[0] - 2].stride}⌉ stops")
         return ", ".join(said)
 
     def tensors(self) -> Iterator[Step]:
@@ -201,25 +205,34 @@ class Board:
                 yield Step(label, factored(sum(map(_values, weights))), "values" if role == "buffer" else "")
 
     def operations(self) -> Iterator[Step]:
-        """Multiply–adds from one dot product to the whole; other operations; FLOPs under the convention."""
-        macs = self.layer.macs(self.xs, self.y)
+        """Multiply–adds from one dot product to the whole; single operations; FLOPs under the convention."""
+        macs, exact = self.layer.macs(self.xs, self.y), self.use.answers.macs_exact
         if macs:
             yield from self.shares(macs)
             yield Step("in total", macs, under="multiply–adds")
-        exact = self.use.answers.macs_exact
         if exact != macs:
-            outside = f"{grouped(int(macs) - exact)} fall on padding or a cropped border"
-            yield Step("on cells", exact, under="multiply–adds", remark=outside)
+            outside = (
+                f"{grouped(int(macs) - exact)} fall on {'the cropped border' if self.goes_by_input else 'padding'}"
+            )
+            yield Step("off padding", exact, "", outside, "multiply–adds")
         ops = self.layer.ops(self.xs, self.y)
-        for key, label in OPERATIONS.items():
-            count = getattr(ops, key)
-            if macs and key == "add" and int(count) == int(macs):
-                yield Step(label, int(count), remark="as many: n − 1 for a sum of n products, one for its bias")
-            elif count and not (macs and key == "mul" and int(count) == int(macs)):
-                yield Step(label, count)
-        counted = CONVENTIONS[self.convention].flops(self.use.answers.ops, self.use.answers.macs, exact)
-        if counted:
-            yield Step("FLOPs", counted)
+        counts = {key: (label, count) for key, label in OPERATIONS.items() if (count := getattr(ops, key))}
+        for key, (label, count) in counts.items():
+            if macs and int(count) == int(macs) and key in AS_MANY:
+                yield Step(label, int(count), remark=AS_MANY[key])
+            else:
+                yield Step(label, simplest(count))
+        each = Ops(**{key: named(int(count), label) for key, (label, count) in counts.items()})
+        flops = CONVENTIONS[self.convention].flops(
+            each, named(int(macs), "multiply–adds"), named(exact, "those off padding")
+        )
+        if flops:
+            yield Step("FLOPs", flops)
+
+    @property
+    def goes_by_input(self) -> bool:
+        """Are its multiply–adds counted by the cells of the input, not of the output?"""
+        return self.layer.macs(self.xs, (1,) * len(self.y)) == self.use.answers.macs and len(self.xs[0]) > 2
 
     def shares(self, macs: int) -> Iterator[Step]:
         """Of one output value, of all values at one place; of one input cell where the formula goes by the input."""
@@ -229,11 +242,13 @@ class Board:
             tries = [("per filter", ones), (place, (1, self.y[1], *ones[2:]))]
         else:
             tries = [("per output", ones), ("per row", (*ones[:-1], self.y[-1]))]
+        seen = [int(macs)]
         for label, y in tries:
             share = self.layer.macs(self.xs, y)
-            if share * prod(map(int, self.y)) == macs * prod(map(int, y)) and share != macs:
+            if share * prod(map(int, self.y)) == macs * prod(map(int, y)) and int(share) not in seen:
+                seen.append(int(share))
                 yield Step(label, share, under="multiply–adds")
-        if self.layer.macs(self.xs, ones) == macs and len(self.xs[0]) > 2:  # it goes by the cells of the input
+        if self.goes_by_input:
             batch, channels, *cells = self.xs[0]
             share = self.layer.macs([(1, channels, *(1 for _ in cells))], self.y)
             if share * int(batch) * prod(map(int, cells)) == macs != share:

@@ -12,28 +12,31 @@ from archcalc.model.walk import Use, outline, walk
 
 LARGEST_PERIOD = 512  # rests that are tried one by one
 FAR = 2**12  # a size of this order is large enough for any window of a class to fit
-SHOWN = 4  # rests that are listed
+NEAR = 128  # sizes up to here are tried one by one where larger ones of their rest are refused
+SHOWN = 4  # rests, or single sizes, that are listed
 
 
 class Fitting(Struct, frozen=True):
     """What an axis may be: for each rest modulo the period, the smallest size that is accepted, if any is.
 
     The strides of a network repeat its behaviour with their product; within one rest, larger is always accepted.
+    Where a branch has a size of its own, there are single sizes beside or instead of these.
     """
 
     name: str
     period: int
     smallest: tuple[int | None, ...]
     whole: tuple[bool, ...]  # rests with which every window's division comes out even
+    alone: tuple[int, ...] = ()  # accepted sizes whose rest is not; all of them are up to NEAR, or the spec's own
 
     def __contains__(self, n: int) -> bool:
         least = self.smallest[n % self.period]
-        return least is not None and least <= n
+        return n in self.alone or (least is not None and least <= n)
 
     @property
     def least(self) -> int:
         """The smallest size that is accepted; 0 if none is."""
-        return min((size for size in self.smallest if size is not None), default=0)
+        return min((*(size for size in self.smallest if size is not None), *self.alone), default=0)
 
     def sizes(self, start: int, step: int) -> Sequence[int]:
         """The first sizes from `start` on, in steps, over one period of rests."""
@@ -46,21 +49,21 @@ class Fitting(Struct, frozen=True):
     def legal(self) -> str:
         """The sizes that are accepted, in words."""
         kept = [rest for rest, size in enumerate(self.smallest) if size is not None]
+        single = ", ".join(map(str, self.alone[:SHOWN])) + (", …" if len(self.alone) > SHOWN else "")
         if not kept:
-            return f"no {self.name}"
-        said = (
-            f"{self.name} ≥ {self.least}"
-            if len(kept) == self.period
-            else f"{self._rests(kept)}, {self.name} ≥ {self.least}"
-        )
-        late = [size for size in self.smallest if size is not None and size - self.period >= self.least]
-        return said + (f" (not every size below {max(late)})" if late else "")
+            return f"{self.name} in ({single})" if len(self.alone) > 1 else f"{self.name} == {single}"
+        least = min(size for size in self.smallest if size is not None)
+        said = f"{self.name} ≥ {least}"
+        said = said if len(kept) == self.period else f"{self._rests(kept)}, {said}"
+        late = [size for size in self.smallest if size is not None and size - self.period >= least]
+        said += f" (not every size below {max(late)})" if late else ""
+        return f"{said}, or {self.name} in ({single})" if single else said
 
     def even(self) -> str:
         """The sizes at which no floor drops anything, in words; empty if that is never so."""
         rests = [rest for rest, whole in enumerate(self.whole) if whole and self.smallest[rest] is not None]
         accepted = sum(size is not None for size in self.smallest)
-        if len(rests) == accepted:
+        if len(rests) == accepted and accepted:
             return f"every legal {self.name}"
         return self._rests(rests) if rests else ""
 
@@ -81,10 +84,12 @@ def _shortened(period: int, rests: Sequence[int]) -> tuple[int, Sequence[int]]:
     return period, rests
 
 
-def fitting(name: str, period: int, walked: Callable[[int], Sequence[Use] | None], axis: int | None) -> Fitting | None:
+def fitting(
+    name: str, period: int, walked: Callable[[int], Sequence[Use] | None], axis: int | None, own: int
+) -> Fitting | None:
     """Try sizes: `walked(n)` is the walk at size n, None where the network refuses it; None for too long a period.
 
-    `axis` is the spatial axis whose windows are looked at, None for what is no axis.
+    `axis` is the spatial axis whose windows are looked at, None for what is no axis; `own` a size that is accepted.
     """
     if period > LARGEST_PERIOD:
         return None
@@ -94,7 +99,8 @@ def fitting(name: str, period: int, walked: Callable[[int], Sequence[Use] | None
         uses = walked(far + rest)
         smallest.append(_least(rest or period, far + rest, period, walked) if uses is not None else None)
         whole.append(uses is not None and not any(left_over(use, axis) for use in uses if axis is not None))
-    return Fitting(name, period, tuple(smallest), tuple(whole))
+    near = [n for n in [*range(1, NEAR + 1), own] if smallest[n % period] is None and walked(n) is not None]
+    return Fitting(name, period, tuple(smallest), tuple(whole), tuple(dict.fromkeys(near)))
 
 
 def _least(low: int, high: int, period: int, walked: Callable[[int], Any]) -> int:

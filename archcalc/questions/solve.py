@@ -12,7 +12,7 @@ from msgspec import Struct, to_builtins
 
 from archcalc import __version__
 from archcalc.algebra.num import LIMIT
-from archcalc.algebra.symbolic import FloorDiv, Largest, divisor_of, normal
+from archcalc.algebra.symbolic import FloorDiv, Largest, normal, period_of
 from archcalc.algebra.units import grouped, parse_bytes, parse_count
 from archcalc.errors import ModelError, UsageError, nearest
 from archcalc.model.network import Network
@@ -172,7 +172,7 @@ class Search:
         self.model, self.maximised, self.limits, self.forms = model, maximised, tuple(limits), forms
         self.factors, self.fitting = factors, fitting
         expressions = [expression for form in forms for expression in form.expressions]
-        periods = [(name, divisor_of(expressions, name)) for name in factors]
+        periods = [(name, period_of(expressions, name)) for name in factors]
         periods += [(name, fits.period) for name, fits in fitting.items()]
         self.period = lcm(*(period // gcd(period, factors[name]) for name, period in periods))
         least = [-(-max(filter(None, fits.smallest), default=0) // factors[name]) for name, fits in fitting.items()]

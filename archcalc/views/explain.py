@@ -7,7 +7,7 @@ from typing import Any
 from archcalc.algebra.ops import CONVENTIONS
 from archcalc.algebra.spoken import LATEX, Spoken, grouped
 
-ROOM = 17  # characters of a label
+ROOM = 19  # characters of a label
 
 
 def text(explanation: Any, width: int) -> str:

@@ -42,7 +42,7 @@ def page(forms: Sequence[Any], width: int) -> str:
         notes["status"] = "partial: something was not counted, see archcalc report"
     lines.append("")
     for name, text in notes.items():
-        start = f"{name:12}   "
+        start = f"{name:14}   "
         lines += textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * len(start))
     return "\n".join(lines).rstrip()
 
@@ -67,7 +67,8 @@ def labelled(label: str, formula: str, room: int, width: int) -> list[str]:
             lines.append(line)
             line = ""
         line = f"{line}{piece}" if line else piece.lstrip()
-    return [f"{'' if number else label:{room}}   {part}" for number, part in enumerate([*lines, line])]
+    lines = [part for whole in [*lines, line] for part in textwrap.wrap(whole, inner, subsequent_indent="    ")]
+    return [f"{'' if number else label:{room}}   {part}" for number, part in enumerate(lines)]
 
 
 def _pieces(formula: str) -> list[str]:
@@ -90,13 +91,13 @@ def kinds_of_conditions(form: Any) -> dict[str, str]:
     """What is assumed, which sizes are accepted, and at which no floor drops anything."""
     fitting, batch = form.fitting(), any(symbol.of == "batch" for symbol in form.symbols)
     legal = ", ".join(fits.legal() for fits in fitting.values())
-    even = [fits.even() for fits in fitting.values()]
+    even = [fits.even() for fits in fitting.values() if any(size is not None for size in fits.smallest)]
     missing = [symbol.name for symbol in form.symbols if symbol.of != "batch" and symbol.name not in fitting]
     found = {
         "with": "N = batch" if batch else "",
         "assumed": ", ".join(form.assumptions.texts),
         "legal sizes": "; ".join(filter(None, [legal, f"of {', '.join(missing)} not looked at" if missing else ""])),
-        "no cell lost": ", ".join(even) if all(even) else "at no size does every division come out even",
+        "no floor bites": ", ".join(even) if all(even) else "at no size",
     }
     return {name: text for name, text in found.items() if text}
 
@@ -118,11 +119,11 @@ def simpler(forms: Sequence[Any], room: int, width: int) -> list[str]:
 def of_one_rest(form: Any) -> Mapping[str, Any]:
     """For each axis that stands under a floor, the legal sizes with the smallest rest by what it is divided by."""
     from archcalc.algebra.assumptions import Domain
-    from archcalc.algebra.symbolic import divisor_of
+    from archcalc.algebra.symbolic import period_of
 
     found = {}
     for symbol in form.symbols:
-        period, fits = divisor_of(form.expressions, symbol.name), form.fitting().get(symbol.name)
+        period, fits = period_of(form.expressions, symbol.name), form.fitting().get(symbol.name)
         if period > 1 and fits is not None and form.assumptions.domain(symbol.name).modulus % period:
             rest = next((n for n in range(period) if fits.accepts_rest(n, period)), 0)
             found[symbol.name] = Domain(modulus=period, rest=rest)
@@ -134,8 +135,14 @@ def lines(forms: Sequence[Any], style: str) -> str:
     if len(forms) == 1:
         return written_form(forms[0], style)
     name = r"\mathrm{{{}}} = {}" if style == "latex" else "{} = {}"
-    names = (form.of.replace("_", r"\_") if style == "latex" else form.of for form in forms)
+    names = [name.replace("_", r"\_") if style == "latex" else name for name in names_of(forms)]
     return "\n".join(name.format(of, written_form(form, style)) for of, form in zip(names, forms, strict=True))
+
+
+def names_of(forms: Sequence[Any]) -> list[str]:
+    """A name for each formula: the quantity, with the layer where that differs."""
+    several = len({form.layer for form in forms}) > 1
+    return [f"{form.of}_{form.layer}" if several and form.layer else form.of for form in forms]
 
 
 def program(forms: Sequence[Any], style: str) -> str:
@@ -143,14 +150,15 @@ def program(forms: Sequence[Any], style: str) -> str:
     from archcalc.algebra.written import STYLES
 
     lines = [JS_HELPERS] if style == "js" else []
-    for form in forms:
+    for called, form in zip(names_of(forms), forms, strict=True):
+        function = STYLES[style].name(called)
         names = [STYLES[style].name(symbol.name) for symbol in form.symbols]
         comment, formula = [f"{title(form)} of {heading(form)}", *form.conditions], written_form(form, style)
         if style == "js":
             converted = "".join(f" {name} = BigInt({name});" for name in names)
             lines += [f"// {line}" for line in comment]
-            lines.append(f"function {form.of}({', '.join(names)}) {{{converted} return {formula}; }}")
+            lines.append(f"function {function}({', '.join(names)}) {{{converted} return {formula}; }}")
         else:
-            lines.append(f"def {form.of}({', '.join(names)}):")
+            lines.append(f"def {function}({', '.join(names)}):")
             lines += [*(f"    # {line}" for line in comment), f"    return {formula}", "", ""]
     return "\n".join(lines).rstrip()
