@@ -21,7 +21,14 @@ class Marks(Struct, frozen=True):
 
 
 def _tex(name: str) -> str:
-    return r"\text{" + name + "}"
+    r"""A name in LaTeX, a small number behind it as an index.
+
+    >>> print(_tex("out_channels₂"))
+    \text{out\_channels}_{2}
+    """
+    plain = name.rstrip("₀₁₂₃₄₅₆₇₈₉")
+    index = name[len(plain) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789"))
+    return r"\text{" + plain.replace("_", r"\_") + "}" + (f"_{{{index}}}" if index else "")
 
 
 def grouped(n: int) -> str:

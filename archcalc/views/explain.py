@@ -123,7 +123,7 @@ def _mathematics(step: Any) -> str:
 
 
 def _tex(formula: str) -> str:
-    return formula.replace("−", "-").replace(",", "{,}").replace("_", r"\_")
+    return formula.replace("−", "-").replace(",", "{,}")
 
 
 def latex(explanation: Any) -> str:
