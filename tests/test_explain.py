@@ -621,7 +621,7 @@ def test_latex(name):
     assert body.count("&=") == sum(len(working.steps) for working in found.layers) + len(found.totals)
     page = "\n".join(line for line in page.splitlines() if not line.startswith("%"))
     outside = re.sub(r"\$[^$]*\$", "", page)
-    assert not re.search(r"(?<!\\)[_#]", outside)
+    assert not re.search(r"(?<!\\)#|(?<![\\}])_|_(?!\{\d+\}|\w)", outside)  # an index stands behind a name, in brackets
     assert not re.search("[×−·⌊⌋]", page)
 
 
