@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from archcalc.cli.common import as_json, format_of, keep_the_model, model_of, progress, say, size_of, width, write
@@ -84,7 +85,8 @@ def sweep(options: argparse.Namespace) -> int:
     settings = settings_of(options.set)
     options.set = []
     of = options.of or USUAL_SWEPT
-    found = model_of(options).sweep(options.input, settings=settings, of=of, **asked)
+    show = partial(progress, unit="networks")
+    found = model_of(options).sweep(options.input, settings=settings, of=of, show=show, **asked)
     style = options.format or format_of(options.output)
     if style not in ("text", "csv") and found.points > HELD:
         raise UsageError(

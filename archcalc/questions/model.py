@@ -51,7 +51,8 @@ class Model(Network, frozen=True, dict=True, eq=False):
 
         `input` is a range for square inputs, or one for each axis joined by x. Options: `batch`, `settings` (values of
         hyperparameters), `of` (quantities), `dtype`, `convention`; `sample` takes so many points at random (`seed`);
-        `executor`, any concurrent.futures.Executor, computes the chunks. `.table()` are arrays, `.rows()` rows,
+        `executor`, any concurrent.futures.Executor, computes the chunks; `show` wraps the choices of settings,
+        as a progress bar does. `.table()` are arrays, `.rows()` rows,
         `.write(path)` a CSV file that a later run of the same sweep goes on with.
         Raises UsageError for a wrong argument or more than 20 million points, ModelError where the model is wrong.
         """

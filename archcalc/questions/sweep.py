@@ -216,7 +216,7 @@ def sweep(
     model: Network, input: str | None = None, *, batch: str | int | Sequence[int] = 1,
     settings: Mapping[str, str | int | Sequence[int]] | None = None, of: str | Sequence[str] = USUAL,
     dtype: str = "float32", convention: str = "archcalc", sample: int | None = None, seed: int = 0,
-    executor: Executor | None = None,
+    executor: Executor | None = None, show: Callable[[list[Any]], Iterable[Any]] = iter,
 ) -> Sweep:  # fmt: skip
     """A sweep over a grid; see Model.sweep."""
     names = tuple(wanted("--of", of, USUAL, SWEPT))
@@ -226,7 +226,7 @@ def sweep(
     points = combinations * prod(len(axis.values) for axis in axes)
     _refuse_too_many(points, combinations, sample)
     parts, partial = [], False
-    for chosen in product(*swept.values()):
+    for chosen in show(list(product(*swept.values()))):  # each choice is a network of its own to derive
         part, missing = _part(model, dict(zip(swept, chosen, strict=True)), tuple(axes), names, dtype, convention)
         parts.append(part)
         partial = partial or missing
