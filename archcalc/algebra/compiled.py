@@ -73,7 +73,7 @@ def _python(expression: Any, names: Mapping[str, str]) -> str:
 
 
 def _source(names: Mapping[str, str], lines: Sequence[str], values: Sequence[str]) -> str:
-    body = [*lines, f"return ({', '.join(values)},)"]
+    body = [*lines, f"return ({''.join(f'{value}, ' for value in values)})"]
     return f"def f({', '.join(names.values())}):\n" + "".join(f"    {line}\n" for line in body)
 
 

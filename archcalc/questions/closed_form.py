@@ -201,19 +201,19 @@ class Derivation:
     @cached_property
     def fitting(self) -> dict[str, Fitting]:
         """What the axes may be, found by trying the network at many sizes."""
-        sizes = self.symbolic_sizes()
         found = {}
         for symbol in self.symbols:
             if symbol.of == "axis":
                 stands = self.assumptions.equal.get(symbol.name, symbol.name)
                 spatial = symbol.position - 2 if self.model.reads_as_image(symbol.input) else None
-                period, walked = period_of(sizes, stands), tried(self.model, self.along(symbol))
-                fits = fitting(symbol.name, period, walked, spatial, self.shapes[symbol.input][symbol.position])
+                period, own = period_of(self.sizes, stands), self.shapes[symbol.input][symbol.position]
+                fits = fitting(symbol.name, period, self.tried(symbol), spatial, own)
                 if fits is not None:
                     found[symbol.name] = fits
         return found
 
-    def symbolic_sizes(self) -> list[Any]:
+    @cached_property
+    def sizes(self) -> list[Any]:
         """Every size in the network as an expression; none where it has no form for all sizes of its axes."""
         others = {symbol.name for symbol in self.symbols if symbol.of != "axis"}
         domains = {name: domain for name, domain in self.assumptions.domains.items() if name in others}
@@ -228,8 +228,28 @@ class Derivation:
         symbol = next(symbol for symbol in self.symbols if symbol.name == name)
         if len(values) > MOST_TRIED and name in self.fitting:
             return self.fitting[name]
-        walked = tried(self.model, self.along(symbol))
+        walked = self.tried(symbol)
         return frozenset(n for n in values if walked(n) is not None)
+
+    def tried(self, symbol: Symbol) -> Callable[[int], Sequence[Use] | None]:
+        """The walk at a size of an axis; None where the model refuses it, or has other sizes than the formula.
+
+        The latter happens where an axis of size 1 is repeated to the size of another: no formula in the axis says that.
+        """
+        distinct = list(dict.fromkeys(filter(is_symbolic, self.sizes)))
+        function, along = compiled(distinct, self.names), self.along(symbol)
+
+        def holds(shapes: Mapping[str, Shape], uses: Sequence[Use]) -> bool:
+            here = (self.own(other) if other.of == "setting" else _size(shapes, other) for other in self.symbols)
+            values = dict(zip(distinct, function(*here), strict=True))
+            walked = (size for use in uses for size in use.answers.y)
+            return not self.sizes or all(values.get(e, e) == n for e, n in zip(self.sizes, walked, strict=True))
+
+        return tried(self.model, along, holds)
+
+    def own(self, symbol: Symbol) -> int:
+        """The value that a hyperparameter has in the spec."""
+        return int(self.model.settings[symbol.name])
 
     def along(self, symbol: Symbol) -> Callable[[int], Mapping[str, Shape]]:
         """Input shapes with one axis of a given size, and with it those that are assumed to be equal."""
@@ -247,6 +267,11 @@ class Derivation:
                 raise UsageError(
                     "--assume", "must leave a size that the model accepts", said, way_out=f"it accepts {fits.legal()}"
                 )
+
+
+def _size(shapes: Mapping[str, Shape], symbol: Symbol) -> int:
+    """The size of an axis, or the batch."""
+    return shapes[symbol.input][symbol.position] if symbol.of == "axis" else next(iter(shapes.values()))[0]
 
 
 def closed_form(model: Network, of: str, **options: Any) -> ClosedForm:

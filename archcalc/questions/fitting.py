@@ -50,6 +50,8 @@ class Fitting(Struct, frozen=True):
         """The sizes that are accepted, in words."""
         kept = [rest for rest, size in enumerate(self.smallest) if size is not None]
         single = ", ".join(map(str, self.alone[:SHOWN])) + (", …" if len(self.alone) > SHOWN else "")
+        if not kept and not self.alone:
+            return f"no {self.name} (an axis of size 1 is repeated, which the formula does not say)"
         if not kept:
             return f"{self.name} in ({single})" if len(self.alone) > 1 else f"{self.name} == {single}"
         least = min(size for size in self.smallest if size is not None)
@@ -123,14 +125,18 @@ def left_over(use: Use, axis: int) -> int:
     return n + window.before + window.after - window.span - (stops - 1) * window.stride
 
 
-def tried(graph: Graph, shapes_at: Callable[[int], Any]) -> Callable[[int], Sequence[Use] | None]:
-    """The walk of a network at a size, remembered; None where it refuses."""
+def tried(
+    graph: Graph, shapes_at: Callable[[int], Any], holds: Callable[[Any, Sequence[Use]], bool]
+) -> Callable[[int], Sequence[Use] | None]:
+    """The walk of a network at a size, remembered; None where it refuses, or where what was derived does not hold."""
 
     @cache
     def walked(n: int) -> Sequence[Use] | None:
+        shapes = shapes_at(n)
         try:
-            return walk(graph, shapes_at(n), ask=outline)
+            uses = walk(graph, shapes, ask=outline)
         except ModelError:
             return None
+        return uses if holds(shapes, uses) else None
 
     return walked
