@@ -54,11 +54,11 @@ class Combine(Layer, frozen=True):
         """The common size of one axis."""
         common = 1
         for size in sizes:
-            if differ(size, 1) is not False:
-                if differ(common, 1) is not False and differ(common, size):
-                    raise self.error(
-                        "inputs must agree in every axis, or have size 1 there", " and ".join(map(shown, xs))
-                    )
+            if differ(size, 1) is False:
+                continue
+            if differ(common, 1) is not False and differ(common, size):
+                raise self.error("inputs must agree in every axis, or have size 1 there", " and ".join(map(shown, xs)))
+            if not differ(common, 1):  # one that is known not to be 1 stays: the others are equal to it, or 1
                 common = size
         return common
 
