@@ -80,7 +80,7 @@ def check_steps(working, row, image):
     if row.shared_with is None:
         assert (found.get(("", "parameters"), 0), found.get(("", "buffers"), 0)) == (row.params, row.buffers)
     assert found.get(("multiply–adds", "in total"), 0) == row.macs
-    assert found.get(("multiply–adds", "off padding"), row.macs) == row.macs_exact
+    assert found.get(("multiply–adds", "without padding"), row.macs) == row.macs_exact
     assert found["", "memory"] == row.output_bytes
     assert found.get(("", "FLOPs"), 0) == row.flops
     for key, label in (

@@ -130,13 +130,13 @@ def test_nothing_and_everything(capsys):
     everything = model.solve("input", "params <= 100M")
     assert everything.fails is None
     assert not everything.proved
-    assert "the limits do not bound it" in everything.text()
+    assert "the limits do not seem to bound it" in everything.text()
     assert main(["solve", "zoo:resnet50", "--max", "input", "--subject-to", "params <= 1M"]) == 4
     assert capsys.readouterr().out == (
         "no input keeps the limits\n"
         "  fails at 1x1: params 25,557,032 breaks params <= 1,000,000\n"
-        "no limited quantity shrinks as the input grows: proved for each of 32 rests, and\n"
-        "this is the smallest that the model accepts\n"
+        "no limited quantity shrinks as the input grows: proved for each of 32\n"
+        "remainders, and this is the smallest candidate\n"
     )
 
 
@@ -158,7 +158,6 @@ def test_the_page_and_its_data(capsys):
         "largest input: 832x832\n"
         f"  holds at 832x832: macs {81456 * 832**2 + 2048000:,} keeps macs <= 100,000,000,000\n"
         f"  holds at 832x832: output_bytes {2994 * 832**2 + 20384:,} keeps output_bytes <= 2,147,483,648\n"
-        f"  fails at 864x864: macs {81456 * 864**2 + 2048000:,} keeps macs <= 100,000,000,000\n"
         f"  fails at 864x864: output_bytes {2994 * 864**2 + 20384:,} breaks output_bytes <= 2,147,483,648\n"
         "no limited quantity shrinks as the input grows: proved for every size\n"
     )

@@ -1,6 +1,7 @@
 """What is assumed of symbols, such as `H % 32 == 0`, `H == W` and `H >= 64`; and the substitution that uses it."""
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import gcd, lcm
 from typing import Any
@@ -101,8 +102,13 @@ def _relations(text: str, symbols: Sequence[str]) -> Iterator[tuple[str, Domain 
         tree = ast.parse(text.strip(), mode="eval").body if len(text) < 200 else None
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         tree = None
+    if isinstance(tree, ast.Tuple) and tree.elts:
+        for part in tree.elts:
+            yield from _relations(ast.unparse(part), symbols)
+        return
     if not isinstance(tree, ast.Compare):
-        raise UsageError("--assume", FORM, repr(text))
+        way_out = "write == for equality" if re.search("[^=<>!]=[^=]", text) else ""
+        raise UsageError("--assume", FORM, repr(text), way_out=way_out)
     sides = [tree.left, *tree.comparators]
     for left, operator, right in zip(sides, tree.ops, sides[1:], strict=False):
         if not _speaks_of_symbol(left):

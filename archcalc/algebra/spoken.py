@@ -240,7 +240,7 @@ def _text(n: int, marks: Marks, *, names: bool) -> tuple[str, int]:
     top, below = (_text(part, marks, names=names) for part in made.parts)
     if made.how == "power":
         return marks.raised.format(_held(top, ATOM), _held(below, ATOM) if marks.brackets else below[0]), POWER
-    whole = names or int(made.parts[0]) % int(made.parts[1]) == 0
+    whole = int(made.parts[0]) % int(made.parts[1]) == 0
     held = (_held(top, POWER), _held(below, POWER)) if marks.brackets else (top[0], below[0])
     return (marks.over if whole else marks.floored).format(*held), ATOM if not whole or not marks.brackets else PRODUCT
 

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from archcalc.questions.model import Model
 from archcalc.questions.quantities import USUAL, wanted
 
 USUAL_SWEPT = ("params", "macs", "output_bytes")
+LANGUAGES = ("text", "ascii", "latex", "python", "js", "json")
 HELD = 1_000_000  # points of a sweep in a format that is made at once
 
 
@@ -25,13 +27,15 @@ def formula(options: argparse.Namespace) -> int:
 
     of = wanted("--of", options.of, USUAL)
     keep_the_model(options)
-    symbols = listed("--symbols", options.symbols)
+    symbols = listed("--symbols", None if options.symbols is None else ",".join(options.symbols))
     derivation = Derivation(model_of(options), symbols, options.assume, **size_of(options))
     outputs = derivation.model.outputs
     several = "output" in of and options.layer is None and len(outputs) > 1
     forms = [derivation.form("output", output) for output in outputs] if several else []
     forms += [derivation.form(name, options.layer) for name in of if not (several and name == "output")]
-    style = options.format or "text"
+    style = options.format or format_of(options.output)
+    if style not in LANGUAGES:
+        raise UsageError("--format", f"must be one of {', '.join(LANGUAGES)}", style)
     if style == "json":
         page = as_json([form.to_dict() for form in forms] if len(forms) > 1 else forms[0].to_dict())
     elif style == "text":
@@ -81,26 +85,36 @@ def sweep(options: argparse.Namespace) -> int:
     from archcalc.views import sweep as views
 
     keep_the_model(options)
-    asked = {name: getattr(options, name) for name in ("batch", "dtype", "convention", "sample", "seed")}
+    asked = {name: getattr(options, name) for name in ("dtype", "convention", "sample", "seed")}
+    asked["batch"] = ",".join(options.batch or ["1"])
     settings = settings_of(options.set)
     options.set = []
     of = options.of or USUAL_SWEPT
     show = partial(progress, unit="networks")
-    found = model_of(options).sweep(options.input, settings=settings, of=of, show=show, **asked)
+    found = model_of(options).sweep(_one_by_one(options.input), settings=settings, of=of, show=show, **asked)
     style = options.format or format_of(options.output)
     if style not in ("text", "csv") and found.points > HELD:
         raise UsageError(
             f"--format {style}", f"holds at most {HELD:,} points", f"{found.points:,}", way_out="--format csv"
         )
     if options.plot:
-        views.plot(found, options.plot)
-    if style == "csv":
+        views.check_plot(found, options.plot)
+    if style == "csv" and (not options.plot or options.format or options.output):
         _write_csv(found, options.output)
-    elif style == "json":
-        write(as_json(found.to_dict()), options.output)
     elif not options.plot or options.format or options.output:
-        write(views.text(found) if style == "text" else views.markup(found, style), options.output)
+        page = as_json(found.to_dict()) if style == "json" else ""
+        write(page or (views.text(found) if style == "text" else views.markup(found, style)), options.output)
+        _say_refused(found, sum(int((~chunk["legal"]).sum()) for chunk in found.chunks()))
+    if options.plot:
+        views.plot(found, options.plot)
     return 0
+
+
+def _one_by_one(inputs: Sequence[str] | None) -> list[str] | None:
+    """`left=64x64,right=32` as two texts: a comma before a name begins another input."""
+    if inputs is None:
+        return None
+    return [part for text in inputs for part in re.split(r",(?=[A-Za-z_])", text)]
 
 
 def _write_csv(found: Any, path: str | None) -> None:
@@ -116,15 +130,20 @@ def _write_csv(found: Any, path: str | None) -> None:
             for lines, without in views.csv_lines(found, shown=bar.update):
                 sys.stdout.write(lines)
                 refused += without
+    _say_refused(found, refused)
+
+
+def _say_refused(found: Any, refused: int) -> None:
     if refused:
         say(f"sweep: the model refuses {refused:,} of {found.points:,} points; their costs are left empty")
 
 
 def solve(options: argparse.Namespace) -> int:
     """Print the largest input, batch or hyperparameter within limits, and how it is known."""
+    as_data = options.json or format_of(options.output) == "json"
     limits = {"aspect": options.aspect, "multiple": options.multiple, **size_of(options)}
     found = model_of(options).solve(options.max, options.subject_to, **limits)
-    write(as_json(found.to_dict()) if options.json else found.text(), options.output)
+    write(as_json(found.to_dict()) if as_data else found.text(), options.output)
     return 0 if found.holds is not None else 4
 
 
@@ -132,7 +151,8 @@ def diff(options: argparse.Namespace) -> int:
     """Print what differs between two models, or between one model at two sizes or settings."""
     from archcalc.questions.diff import compare
 
-    if options.b is None and not (options.set_b or options.input_b or options.batch_b or options.dtype_b):
+    others = (options.input_b, options.batch_b, options.dtype_b)
+    if options.b is None and not options.set_b and all(other is None for other in others):
         way_out = "name a second MODEL, or give --set-b, --input-b, --batch-b or --dtype-b"
         raise UsageError("diff", "needs something to compare with", "one model", way_out=way_out)
     other = argparse.Namespace(**vars(options))
@@ -145,8 +165,11 @@ def diff(options: argparse.Namespace) -> int:
     first, second = model_of(options), model_of(other)
     before = first.report(depth=options.depth, **size_of(options))
     found = compare(before, second.report(depth=options.depth, **size_of(other)), (first.settings, second.settings))
-    page = as_json(found.to_dict()) if options.format == "json" else ""
-    write(page or (found.markdown() if options.format == "markdown" else found.text(width())), options.output)
+    style = options.format or format_of(options.output)
+    if style not in ("text", "markdown", "json"):
+        raise UsageError("--format", "must be text, markdown or json", style)
+    page = as_json(found.to_dict()) if style == "json" else ""
+    write(page or (found.markdown() if style == "markdown" else found.text(width())), options.output)
     return 0
 
 

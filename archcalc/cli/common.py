@@ -65,6 +65,7 @@ def _setting(text: str) -> tuple[str, Any]:
 def format_of(path: str | None) -> str:
     """What the name of a file promises; text if nothing."""
     endings = {".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html"}
+    endings |= {".py": "python", ".js": "js"}
     return endings.get(os.path.splitext(path or "")[1].lower(), "text")
 
 

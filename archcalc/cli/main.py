@@ -121,10 +121,10 @@ def _formula(add: Adder) -> None:
     ))  # fmt: skip
     _model_options(formula)
     listed = f"{', '.join(QUANTITIES)}; default: {','.join(USUAL)}"
-    formula.add_argument("--of", metavar="A,B,…", help=listed)
+    formula.add_argument("--of", metavar="A,B,…", action="append", help=listed)
     formula.add_argument("--layer", metavar="NAME", help="of one layer or block; default: of the whole model")
     letters = "letters to keep: H,W (or L), C, N for the batch, hyperparameters; default: the sizes of the input"
-    formula.add_argument("--symbols", metavar="A,B,…", help=letters)
+    formula.add_argument("--symbols", metavar="A,B,…", action="append", help=letters)
     assumed = 'what holds for the letters: "H %% 32 == 0", "W == H", "H >= 64"'
     formula.add_argument("--assume", metavar="TEXT", action="append", default=[], help=assumed)
     formula.add_argument(
@@ -139,11 +139,11 @@ def _sweep(add: Adder) -> None:
         "archcalc sweep zoo:exercise_i --set a=3,6,12 --set b=8..32:8 --of params",
     ))  # fmt: skip
     sweep.add_argument("model", metavar="MODEL", help="a YAML file, - for standard input, or zoo:NAME")
-    sizes = "sizes: 64, or 32,64, or 32..1024:32 for square inputs; an axis each: 32..64x48"
-    sweep.add_argument("--input", metavar="SIZES", help=sizes)
-    sweep.add_argument("--batch", default="1", metavar="N,…", help="images at once, such as 1,8,64 (default 1)")
+    sizes = "64, or 32,64, or 32..1024:32 for square inputs; an axis each: 32..64x48; name=… for several inputs"
+    sweep.add_argument("--input", metavar="SIZES", action="append", help=sizes)
+    sweep.add_argument("--batch", metavar="N,…", action="append", help="images at once, such as 1,8,64 (default 1)")
     sweep.add_argument("--set", metavar="NAME=VALUES", action="append", default=[], help="values of a hyperparameter")
-    sweep.add_argument("--of", metavar="A,B,…", help="what to count; default params,macs,output_bytes")
+    sweep.add_argument("--of", metavar="A,B,…", action="append", help="what to count; default params,macs,output_bytes")
     sweep.add_argument("--dtype", choices=MODEL_DTYPES, default="float32", help="what the network computes in")
     sweep.add_argument("--convention", choices=list(CONVENTIONS), default="archcalc", help="what counts as a FLOP")
     sweep.add_argument("--sample", type=_whole, metavar="K", help="take so many points of the grid at random")
@@ -162,7 +162,7 @@ def _solve(add: Adder) -> None:
     _model_options(solve)
     solve.add_argument("--max", required=True, metavar="WHAT", help="input, batch, or a hyperparameter of the spec")
     limits = f"limits joined by commas, on {', '.join(BUDGETS)} or another total"
-    solve.add_argument("--subject-to", required=True, metavar="LIMITS", help=limits)
+    solve.add_argument("--subject-to", required=True, metavar="LIMITS", action="append", help=limits)
     solve.add_argument("--aspect", default="1:1", metavar="W:H", help="of an input, width to height (default 1:1)")
     solve.add_argument("--multiple", type=_whole, default=1, metavar="K", help="of which every size is one (default 1)")
     solve.add_argument("--json", action="store_true", help="write the solution as JSON")

@@ -14,7 +14,7 @@ Sizes = Sequence[int] | int | str
 
 def full_shapes(inputs: Mapping[str, Input], given: Sizes | Mapping[str, Sizes] | None, batch: int) -> dict[str, Shape]:
     """Shapes (batch, channels, *axes) of all inputs, the given sizes in place of the model's own."""
-    batch = _whole("batch", batch)
+    batch = whole_number("batch", batch)
     named = _named(inputs, given)
     return {name: (batch, *_resized(name, item.shape, named.get(name))) for name, item in inputs.items()}
 
@@ -57,10 +57,11 @@ def _numbers(sizes: Sizes) -> tuple[int, ...]:
             way_out = f"did you mean {better}?" if re.fullmatch("[0-9]+(x[0-9]+)*", better) else ""
             raise UsageError("--input", "must be sizes joined by x, such as 1024x1024", repr(sizes), way_out=way_out)
         sizes = [int(number) for number in sizes.split("x")]
-    return tuple(_whole("--input", number) for number in sizes)
+    return tuple(whole_number("--input", number) for number in sizes)
 
 
-def _whole(what: str, number: int) -> int:
+def whole_number(what: str, number: int) -> int:
+    """A size that is given, if it is a whole number within the limits."""
     try:
         whole = index(number)
     except TypeError:

@@ -8,19 +8,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from archcalc import __version__
-from archcalc.algebra.assumptions import Assumptions, Domain, Substitution, assume
+from archcalc.algebra.assumptions import Assumptions, Domain, Substitution
+from archcalc.algebra.assumptions import assume as assumptions_in
 from archcalc.algebra.compiled import Compiled, compiled
 from archcalc.algebra.dtype import MODEL_DTYPES, bytes_of
 from archcalc.algebra.num import is_symbolic, prod
 from archcalc.algebra.ops import CONVENTIONS, Convention, Ops
 from archcalc.algebra.symbolic import Largest, floored, normal, period_of
-from archcalc.algebra.written import written
+from archcalc.algebra.written import STYLES, written
 from archcalc.errors import ModelError, UsageError, nearest
 from archcalc.layers.layer import Layer, Shape, kind_of
 from archcalc.layers.unknown import Unknown
 from archcalc.model.network import Network, one_of
 from archcalc.model.report import row_of
-from archcalc.model.sizes import Sizes, full_shapes
+from archcalc.model.sizes import Sizes, full_shapes, whole_number
 from archcalc.model.walk import Answers, Use, bounded, outline, walk
 from archcalc.questions.fitting import Fitting, fitting, tried
 from archcalc.questions.quantities import BYTES_OF, OPS, QUANTITIES
@@ -44,6 +45,7 @@ class ClosedForm(Struct, frozen=True, dict=True, eq=False):
     dtype: str
     partial: bool
     fitting: Callable[[], Mapping[str, Fitting]]
+    walked: Callable[[Mapping[str, int]], Any]  # the walk of the model at sizes
 
     @property
     def expression(self) -> Any:
@@ -58,6 +60,8 @@ class ClosedForm(Struct, frozen=True, dict=True, eq=False):
     def __call__(self, **sizes: int) -> Any:
         """The exact value at these sizes; UsageError for sizes that the formula does not hold for."""
         names = [symbol.name for symbol in self.symbols]
+        fixed = {name: own.first for name in names if (own := self.assumptions.domain(name)).most == own.first}
+        sizes = {**fixed, **{name: whole_number("formula", size) for name, size in sizes.items()}}
         if set(sizes) != set(names):
             raise UsageError("formula", f"takes {', '.join(names) or 'nothing'}", ", ".join(sizes) or "nothing")
         for name, size in sizes.items():
@@ -67,6 +71,8 @@ class ClosedForm(Struct, frozen=True, dict=True, eq=False):
         for name, stands in self.assumptions.equal.items():
             if sizes[name] != sizes[stands]:
                 raise UsageError("formula", f"holds where {name} == {stands}", f"{sizes[name]} and {sizes[stands]}")
+        if any(symbol.of == "axis" and symbol.name not in self.fitting() for symbol in self.symbols):
+            self.walked(sizes)  # raises where the model refuses them together
         values = self.function(*(sizes[name] for name in names))
         return tuple(map(int, values)) if self.of == "output" else int(values[0])
 
@@ -91,6 +97,7 @@ class ClosedForm(Struct, frozen=True, dict=True, eq=False):
 
     def written(self, style: str) -> str:
         """The formula in text, ascii, latex, python or js."""
+        one_of("style", style, STYLES)
         return views.written_form(self, style)
 
     def __str__(self) -> str:
@@ -127,7 +134,7 @@ class Derivation:
     """Derives the closed forms of one model in some symbols, under some assumptions."""
 
     def __init__(
-        self, model: Network, symbols: Sequence[str] | None = None, assumed: Sequence[str] = (),
+        self, model: Network, symbols: str | Sequence[str] | None = None, assume: str | Sequence[str] = (),
         input: Sizes | Mapping[str, Sizes] | None = None, *, batch: int = 1,
         dtype: str = "float32", convention: str = "archcalc",
     ) -> None:  # fmt: skip
@@ -139,8 +146,8 @@ class Derivation:
         model.walk(self.shapes, outline)  # what does not fit as it stands has no formula either
         self.symbols = chosen(model, model.settings, symbols)
         self.names = [symbol.name for symbol in self.symbols]
-        self.assumptions = assume(assumed, self.names)
-        if assumed:
+        self.assumptions = assumptions_in([assume] if isinstance(assume, str) else assume, self.names)
+        if assume:
             self.check()
 
     def form(self, of: str, layer: str | None = None) -> ClosedForm:
@@ -155,11 +162,12 @@ class Derivation:
         """The same, but the larger of two numbers stays where only the legal sizes say which it is."""
         one_of("of", of, QUANTITIES)
         expressions, partial = self.expressions(of, layer, {})
-        plain = Substitution(self.names, Assumptions(equal=self.assumptions.equal)).forward
+        fixed = {name: domain for name, domain in self.assumptions.domains.items() if domain.most == domain.first}
+        plain = Substitution(self.names, Assumptions(fixed, self.assumptions.equal)).forward
         inputs = replaced(self.shapes, self.symbols, plain)
         return ClosedForm(
             self.model.name, of, layer, expressions, tuple(self.symbols), inputs, self.assumptions,
-            self.convention, self.dtype, partial, lambda: self.fitting,
+            self.convention, self.dtype, partial, lambda: self.fitting, self.at,
         )  # fmt: skip
 
     def expressions(self, of: str, layer: str | None, least: Mapping[str, int]) -> tuple[tuple[Any, ...], bool]:
@@ -183,6 +191,12 @@ class Derivation:
         shapes = full_shapes(graph.inputs, self.input, self.batch) if settings else self.shapes
         return walk(graph, replaced(shapes, self.symbols, way.forward), ask=ask)
 
+    def at(self, sizes: Mapping[str, int]) -> list[Use]:
+        """The walk at sizes; ModelError where the model refuses them."""
+        network = self.model.with_settings({name: n for name, n in sizes.items() if name in self.model.settings})
+        own = full_shapes(network.inputs, self.input, self.batch)
+        return network.walk(replaced(own, self.symbols, sizes), outline)
+
     def amount(self, use: Use, of: str) -> Any:
         """A quantity of one use of a layer."""
         row = row_of(use, self.dtype, CONVENTIONS[self.convention])
@@ -203,14 +217,19 @@ class Derivation:
         """What the axes may be, found by trying the network at many sizes."""
         found = {}
         for symbol in self.symbols:
-            if symbol.of == "axis":
+            if symbol.of == "axis" and self.alone(symbol):
                 stands = self.assumptions.equal.get(symbol.name, symbol.name)
-                spatial = symbol.position - 2 if self.model.reads_as_image(symbol.input) else None
+                image = self.model.reads_as_image(symbol.input) and symbol.position > 1
+                spatial = symbol.position - 2 if image else None
                 period, own = period_of(self.sizes, stands), self.shapes[symbol.input][symbol.position]
                 fits = fitting(symbol.name, period, self.tried(symbol), spatial, own)
                 if fits is not None:
                     found[symbol.name] = fits
         return found
+
+    def alone(self, symbol: Symbol) -> bool:
+        """Can an axis be looked at by itself: is there one input, or has each an axis that is assumed to be equal?"""
+        return {other.input for other in self.alike(symbol)} >= set(self.model.inputs)
 
     @cached_property
     def sizes(self) -> list[Any]:
@@ -253,9 +272,13 @@ class Derivation:
 
     def along(self, symbol: Symbol) -> Callable[[int], Mapping[str, Shape]]:
         """Input shapes with one axis of a given size, and with it those that are assumed to be equal."""
-        stands = self.assumptions.equal.get(symbol.name, symbol.name)
-        alike = [other for other in self.symbols if self.assumptions.equal.get(other.name, other.name) == stands]
+        alike = self.alike(symbol)
         return lambda n: replaced(self.shapes, alike, {other.name: n for other in alike})
+
+    def alike(self, symbol: Symbol) -> list[Symbol]:
+        """An axis, and those that are assumed to be equal to it."""
+        stands = self.assumptions.equal.get(symbol.name, symbol.name)
+        return [other for other in self.symbols if self.assumptions.equal.get(other.name, other.name) == stands]
 
     def check(self) -> None:
         """Refuse assumptions under which the model accepts no size."""

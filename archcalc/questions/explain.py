@@ -30,7 +30,7 @@ OPERATIONS = {
     "mul": "multiplications", "add": "additions", "cmp": "comparisons", "div": "divisions", "exp": "exponentials"
 }  # fmt: skip
 NOUNS = ("plane", "row", "column")  # cells along depth, height, width
-AS_MANY = {"mul": "as many", "add": "as many: n − 1 for a sum of n products, one for its bias"}
+AS_MANY = {"mul": "one per multiply–add", "add": "as many: n products need n − 1, the bias one more"}
 SUMMANDS = 12  # of a total that are written out
 
 
@@ -193,7 +193,9 @@ class Board:
         said = [f"{' and '.join(dropped)} {_are(dropped)} dropped"] if dropped else []
         said += [f"{' and '.join(unreached)} of the padding {_are(unreached)} not reached"] if unreached else []
         if getattr(self.layer, "padding", None) == "same" and not self.goes_by_input and axes[0] >= 2:
-            said.insert(0, f"same padding: ⌈{x[axes[0]]}/{windows[axes[0] - 2].stride}⌉ stops")
+            said.insert(
+                0, f"same padding: ⌈{x[axes[0]]}/{windows[axes[0] - 2].stride}⌉ = {self.use.answers.y[axes[0]]}"
+            )
         return ", ".join(said)
 
     def tensors(self) -> Iterator[Step]:
@@ -214,7 +216,7 @@ class Board:
             outside = (
                 f"{grouped(int(macs) - exact)} fall on {'the cropped border' if self.goes_by_input else 'padding'}"
             )
-            yield Step("off padding", exact, "", outside, "multiply–adds")
+            yield Step("without padding", exact, "", outside, "multiply–adds")
         ops = self.layer.ops(self.xs, self.y)
         counts = {key: (label, count) for key, label in OPERATIONS.items() if (count := getattr(ops, key))}
         for key, (label, count) in counts.items():
@@ -224,7 +226,7 @@ class Board:
                 yield Step(label, simplest(count))
         each = Ops(**{key: named(int(count), label) for key, (label, count) in counts.items()})
         flops = CONVENTIONS[self.convention].flops(
-            each, named(int(macs), "multiply–adds"), named(exact, "those off padding")
+            each, named(int(macs), "multiply–adds"), named(exact, "those without padding")
         )
         if flops:
             yield Step("FLOPs", flops)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from math import lcm
 from typing import Any
 
 from msgspec import Struct
@@ -61,16 +62,17 @@ class Fitting(Struct, frozen=True):
         said += f" (not every size below {max(late)})" if late else ""
         return f"{said}, or {self.name} in ({single})" if single else said
 
-    def even(self) -> str:
-        """The sizes at which no floor drops anything, in words; empty if that is never so."""
-        rests = [rest for rest, whole in enumerate(self.whole) if whole and self.smallest[rest] is not None]
-        accepted = sum(size is not None for size in self.smallest)
-        if len(rests) == accepted and accepted:
+    def even(self, modulus: int = 1, rest: int = 0) -> str:
+        """The sizes, of those with a rest, at which no window leaves cells over, in words; empty if there are none."""
+        period = lcm(self.period, modulus)
+        accepted = [n for n in range(rest, period, modulus) if self.smallest[n % self.period] is not None]
+        rests = [n for n in accepted if self.whole[n % self.period]]
+        if len(rests) == len(accepted) and accepted:
             return f"every legal {self.name}"
-        return self._rests(rests) if rests else ""
+        return self._rests(rests, period) if rests else ""
 
-    def _rests(self, rests: Sequence[int]) -> str:
-        period, rests = _shortened(self.period, rests)
+    def _rests(self, rests: Sequence[int], period: int = 0) -> str:
+        period, rests = _shortened(period or self.period, rests)
         if len(rests) == 1:
             return f"{self.name} % {period} == {rests[0]}"
         listed = ", ".join(map(str, rests)) if len(rests) <= SHOWN else f"{len(rests)} rests, {rests[0]} the first"

@@ -1,6 +1,6 @@
 """Model: the object that users hold, with every question that can be asked of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archcalc.model.network import Network
@@ -28,7 +28,7 @@ class Model(Network, frozen=True, dict=True, eq=False):
         """A quantity as one expression in the input sizes, with the conditions under which it holds.
 
         `of` is output, params, macs, flops, output_bytes or another column of the report. Options: `layer` (a layer or
-        block), `symbols` (letters: H, W, N for the batch, names of hyperparameters), `assumed` (such as "H % 32 == 0"),
+        block), `symbols` (letters: H, W, N for the batch, names of hyperparameters), `assume` (such as "H % 32 == 0"),
         `input`, `batch`, `dtype`, `convention` as of a report, for what is no symbol.
         Raises UsageError for a wrong argument, ModelError where a layer has no formula in a symbol.
         """
@@ -46,7 +46,7 @@ class Model(Network, frozen=True, dict=True, eq=False):
 
         return explain(self, input, **options)
 
-    def sweep(self, input: str | None = None, **options: Any) -> "Sweep":
+    def sweep(self, input: Sizes | Sequence[str] | None = None, **options: Any) -> "Sweep":
         """Quantities over a grid of sizes: `model.sweep("32..1024:32", batch=[1, 8], of=["macs"])`.
 
         `input` is a range for square inputs, or one for each axis joined by x. Options: `batch`, `settings` (values of

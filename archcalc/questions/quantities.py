@@ -17,10 +17,11 @@ def wanted(
     option: str, text: str | Sequence[str] | None, usual: Sequence[str], known: Sequence[str] = QUANTITIES
 ) -> list[str]:
     """Names of quantities, given as a list or separated by commas; the usual ones if none is given."""
-    names = usual if text is None else text.split(",") if isinstance(text, str) else text
+    given = usual if text is None else [text] if isinstance(text, str) else text
+    names = [name for part in given for name in part.split(",")]
     names = list(dict.fromkeys(name.strip() for name in names))
     for name in names:
         if name not in known:
-            way_out = nearest(name, known) or f"known: {', '.join(known)}"
+            way_out = nearest(name.lower(), known) or f"known: {', '.join(known)}"
             raise UsageError(option, "must be quantities of the report", repr(name), way_out=way_out)
     return names

@@ -86,6 +86,8 @@ class Solution(Struct, frozen=True):
         where = "x".join(map(str, at.sizes.values())) if at is not None else ""
         for constraint, value in zip(self.constraints, at.values if at is not None else (), strict=False):
             kept = "keeps" if constraint.holds(value) else "breaks"
+            if word == "fails" and kept == "keeps":
+                continue
             yield f"  {word} at {where}: {constraint.quantity} {grouped(value)} {kept} {constraint}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,7 +131,8 @@ def constraints(text: str | Sequence[str]) -> tuple[Constraint, ...]:
     >>> [str(limit) for limit in constraints("macs <= 1G, output_bytes < 2GiB")]
     ['macs <= 1,000,000,000', 'output_bytes < 2,147,483,648']
     """
-    parts = re.split(r",(?=\s*[A-Za-z_])", text) if isinstance(text, str) else list(text)
+    texts = [text] if isinstance(text, str) else text
+    parts = [part for given in texts for part in re.split(r",(?=\s*[A-Za-z_])", given)]
     found = []
     for part in parts:
         match = re.fullmatch(r"\s*([A-Za-z_]+)\s*(<=|<)\s*(\S.*?)\s*", part)
@@ -137,7 +140,7 @@ def constraints(text: str | Sequence[str]) -> tuple[Constraint, ...]:
             raise UsageError("--subject-to", "must be limits such as macs <= 1G, joined by commas", repr(part))
         name, relation, amount = match.groups()
         if name not in LIMITED:
-            way_out = nearest(name, LIMITED) or f"known: {', '.join(LIMITED)}"
+            way_out = nearest(name.lower(), LIMITED) or f"known: {', '.join(LIMITED)}"
             raise UsageError("--subject-to", "must limit a quantity of the report", name, way_out=way_out)
         try:
             limit = parse_bytes(amount) if name.endswith("_bytes") else parse_count(amount)
@@ -210,11 +213,11 @@ class Search:
             return self.scanned()
         why = f"no limited quantity shrinks as the {self.maximised} grows: proved {self._classes()}"
         if not self.kept(first):
-            return self.found(None, first, f"{why}, and this is the smallest that the model accepts", proved=True)
+            return self.found(None, first, f"{why}, and this is the smallest candidate", proved=True)
         low, high = first, self.next(2 * first)
         while self.kept(high):
-            if high > LIMIT:
-                return self.found(high, None, f"the limits do not bound it: they hold up to 10^18; {why}", proved=False)
+            if 4 * high * max(self.factors.values()) > LIMIT:
+                return self.found(high, None, f"the limits do not seem to bound it; {why}", proved=False)
             low, high = high, self.next(2 * high)
         while (middle := self.next(low + 1)) != high:
             half = self.next((low + high) // 2)
@@ -223,7 +226,7 @@ class Search:
         return self.found(low, high, why, proved=True)
 
     def _classes(self) -> str:
-        return "for every size" if self.period == 1 else f"for each of {self.period} rests"
+        return "for every size" if self.period == 1 else f"for each of {self.period} remainders"
 
     def found(self, holds: int | None, fails: int | None, reason: str, *, proved: bool) -> Solution:
         """The solution with what both candidates cost."""

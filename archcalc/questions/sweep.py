@@ -14,6 +14,7 @@ from archcalc.algebra.compiled import Compiled, compiled
 from archcalc.algebra.num import LIMIT
 from archcalc.errors import ModelError, UsageError
 from archcalc.model.network import Network
+from archcalc.model.sizes import Sizes
 from archcalc.questions.closed_form import Derivation
 from archcalc.questions.fitting import Fitting
 from archcalc.questions.quantities import QUANTITIES, wanted
@@ -23,6 +24,7 @@ from archcalc.views import sweep as views
 USUAL = ("params", "macs", "output_bytes")
 SWEPT = tuple(name for name in QUANTITIES if name != "output")
 MOST_POINTS = 20_000_000
+MOST_TOGETHER = 10_000  # choices of sizes of several inputs
 MOST_SETTINGS = 10_000  # combinations of hyperparameters: each is a network of its own
 CHUNK = 2**16  # points that are computed at once: columns of that length stay in the processor's cache
 Values = Sequence[int]
@@ -42,6 +44,7 @@ class Part(Struct, frozen=True):
     axes: tuple[Axis, ...]
     function: Compiled | None
     legal: Mapping[str, Fitting | frozenset[int]]  # by axis
+    together: tuple[tuple[str, ...], frozenset[tuple[int, ...]]] = ((), frozenset())  # axes that are legal only so
 
     @property
     def points(self) -> int:
@@ -175,6 +178,10 @@ def computed(
     legal = numpy.full(len(rest), part.function is not None)
     for name, accepted in part.legal.items():
         legal &= _accepted(columns[name], accepted)
+    names, accepted_together = part.together
+    if names:
+        points = zip(*(columns[name].tolist() for name in names), strict=True)
+        legal &= numpy.array([point in accepted_together for point in points], dtype=bool)
     if part.function is None:
         return columns | {name: numpy.zeros(len(rest), dtype=int) for name in of} | {"legal": legal}
     found = part.function(*(columns[name] for name in part.function.symbols))
@@ -213,7 +220,7 @@ def _random_places(generator: Any, grid: int, count: int) -> set[int]:
 
 
 def sweep(
-    model: Network, input: str | None = None, *, batch: str | int | Sequence[int] = 1,
+    model: Network, input: Sizes | Sequence[str] | None = None, *, batch: str | int | Sequence[int] = 1,
     settings: Mapping[str, str | int | Sequence[int]] | None = None, of: str | Sequence[str] = USUAL,
     dtype: str = "float32", convention: str = "archcalc", sample: int | None = None, seed: int = 0,
     executor: Executor | None = None, show: Callable[[list[Any]], Iterable[Any]] = iter,
@@ -260,22 +267,54 @@ def _part(
             raise
         return Part(chosen, axes, None, {}), False
     function = compiled([form.expressions[0] for form in forms], names)
+    partial = any(form.partial for form in forms)
+    if len(model.inputs) > 1:
+        return Part(chosen, axes, function, {}, _together(derivation, axes)), partial
     legal = {name: derivation.accepted(name, axis.values) for axis in axes for name in axis.names if name != BATCH}
-    return Part(chosen, axes, function, legal), any(form.partial for form in forms)
+    return Part(chosen, axes, function, legal), partial
 
 
-def input_axes(model: Network, text: str | None) -> list[Axis]:
+def _together(derivation: Derivation, axes: Sequence[Axis]) -> tuple[tuple[str, ...], frozenset[tuple[int, ...]]]:
+    """The sizes of several inputs that are accepted together: each choice is tried."""
+    sized = [axis for axis in axes if axis.names != (BATCH,)]
+    choices = prod(len(axis.values) for axis in sized)
+    if choices > MOST_TOGETHER:
+        rule = f"must give several inputs at most {MOST_TOGETHER:,} choices of sizes: each is tried"
+        raise UsageError("--input", rule, f"{choices:,}")
+    names = tuple(name for axis in sized for name in axis.names)
+    accepted = set()
+    for chosen in product(*(axis.values for axis in sized)):
+        point = tuple(n for axis, n in zip(sized, chosen, strict=True) for _ in axis.names)
+        try:
+            derivation.at(dict(zip(names, point, strict=True)) | {BATCH: derivation.batch})
+        except ModelError:
+            continue
+        accepted.add(point)
+    return names, frozenset(accepted)
+
+
+def input_axes(model: Network, given: Any) -> list[Axis]:
     """The axes of a grid of input sizes: `32..1024:32` is square, `32..64x48` has an axis each."""
-    if text is None:
+    if given is None:
         return []
+    if isinstance(given, int) or (not isinstance(given, str) and all(isinstance(n, int) for n in given)):
+        given = "x".join(map(str, [given] if isinstance(given, int) else given))
+    texts = [given] if isinstance(given, str) else list(given)
     known = [symbol for symbol in symbols_of(model, {}) if symbol.of == "axis"]
     if len(model.inputs) == 1:
-        return _axes_of(text, known)
-    name, equals, sizes = text.partition("=")
-    if not equals or name not in model.inputs:
-        rule = f"must name one of the inputs {', '.join(model.inputs)}"
-        raise UsageError("--input", rule, repr(text), way_out=f"such as {next(iter(model.inputs))}=32..64")
-    return _axes_of(sizes, [symbol for symbol in known if symbol.input == name])
+        if len(texts) > 1:
+            raise UsageError("--input", "must be given once: this model has one input", " and ".join(texts))
+        return _axes_of(texts[0], known)
+    found: dict[str, list[Axis]] = {}
+    for text in texts:
+        name, equals, sizes = text.partition("=")
+        if not equals or name not in model.inputs:
+            rule = f"must name one of the inputs {', '.join(model.inputs)}"
+            raise UsageError("--input", rule, repr(text), way_out=f"such as {next(iter(model.inputs))}=32..64")
+        if name in found:
+            raise UsageError("--input", "must give each input once", name)
+        found[name] = _axes_of(sizes, [symbol for symbol in known if symbol.input == name])
+    return [axis for axes in found.values() for axis in axes]
 
 
 def _axes_of(text: str, symbols: Sequence[Symbol]) -> list[Axis]:

@@ -51,9 +51,10 @@ def _letters(rank: int, *, image: bool) -> list[tuple[str, bool]]:
     return [*((f"L{number}" if rank > 2 else "L", True) for number in range(1, rank)), ("F", False)]
 
 
-def chosen(graph: Graph, settings: Mapping[str, Any], names: Sequence[str] | None) -> list[Symbol]:
+def chosen(graph: Graph, settings: Mapping[str, Any], names: str | Sequence[str] | None) -> list[Symbol]:
     """The letters that are asked for; the sizes of the inputs' axes by default."""
     known = symbols_of(graph, settings)
+    names = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
     wanted = [symbol.name for symbol in known if symbol.usual] if names is None else list(dict.fromkeys(names))
     layers = {node.name for node in graph.nodes}
     found = []

@@ -36,13 +36,15 @@ def page(forms: Sequence[Any], width: int) -> str:
         lines += labelled(label, ("≥ " if form.partial else "") + written_form(form, "text"), room, width)
     lines += simpler(forms, room, width)
     notes = kinds_of_conditions(forms[0])
+    if "exact fit" in notes:
+        notes["exact fit"] += " (no cell left over at the end, padding included)"
     if any(form.of == "flops" for form in forms):
         notes["convention"] = f"{forms[0].convention}: {CONVENTIONS[forms[0].convention].meaning}"
     if any(form.partial for form in forms):
         notes["status"] = "partial: something was not counted, see archcalc report"
     lines.append("")
     for name, text in notes.items():
-        start = f"{name:14}   "
+        start = f"{name:11}   "
         lines += textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * len(start))
     return "\n".join(lines).rstrip()
 
@@ -91,13 +93,17 @@ def kinds_of_conditions(form: Any) -> dict[str, str]:
     """What is assumed, which sizes are accepted, and at which no floor drops anything."""
     fitting, batch = form.fitting(), any(symbol.of == "batch" for symbol in form.symbols)
     legal = ", ".join(fits.legal() for fits in fitting.values())
-    even = [fits.even() for fits in fitting.values() if any(size is not None for size in fits.smallest)]
+    even = [
+        fits.even(domain.modulus, domain.rest)
+        for name, fits in fitting.items()
+        if any(size is not None for size in fits.smallest) and (domain := form.assumptions.domain(name)).most is None
+    ]
     missing = [symbol.name for symbol in form.symbols if symbol.of != "batch" and symbol.name not in fitting]
     found = {
         "with": "N = batch" if batch else "",
         "assumed": ", ".join(form.assumptions.texts),
-        "legal sizes": "; ".join(filter(None, [legal, f"of {', '.join(missing)} not looked at" if missing else ""])),
-        "no floor bites": ", ".join(even) if all(even) else "at no size",
+        "legal sizes": "; ".join(filter(None, [legal, f"of {', '.join(missing)} not checked" if missing else ""])),
+        "exact fit": ", ".join(even) if all(even) else "at no size",
     }
     return {name: text for name, text in found.items() if text}
 

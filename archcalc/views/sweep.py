@@ -98,8 +98,8 @@ def resumed(sweep: Any, part: str, header: str) -> tuple[int, int]:
     return done, size
 
 
-def plot(sweep: Any, path: str) -> None:
-    """Draw every quantity over the first axis that varies, both logarithmic; a line for each value of the others."""
+def check_plot(sweep: Any, path: str) -> None:
+    """Refuse what cannot be drawn, before anything is computed."""
     if not path.endswith((".svg", ".png")):
         raise UsageError("--plot", "must be an .svg or .png file", path)
     if sweep.points > DRAWN:
@@ -109,9 +109,16 @@ def plot(sweep: Any, path: str) -> None:
         import matplotlib
 
         matplotlib.use("Agg")
-        from matplotlib import pyplot
     except ModuleNotFoundError as error:
-        raise CannotRun("plot", "needs Matplotlib", str(error), way_out="pip install 'archcalc[plot]'") from None
+        way_out = "pip install 'archcalc[plot]', or '.[plot]' in a copy of the repository"
+        raise CannotRun("plot", "needs Matplotlib", str(error), way_out=way_out) from None
+
+
+def plot(sweep: Any, path: str) -> None:
+    """Draw every quantity over the first axis that varies, both logarithmic; a line for each value of the others."""
+    check_plot(sweep, path)
+    from matplotlib import pyplot
+
     data = sweep.table()
     varying = [name for name in sweep.axes if len(set(data[name].tolist())) > 1]
     along = next(
