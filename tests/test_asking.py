@@ -7,6 +7,8 @@ import pytest
 import archcalc
 from archcalc.cli.main import main
 from archcalc.errors import UsageError
+from archcalc.questions.slips import judge
+from archcalc.views.formula import program
 
 TWO = """\
 archcalc: 1
@@ -147,3 +149,88 @@ def test_a_batch_of_nothing_is_no_second_side(capsys):
 def test_where_the_floor_bites_the_names_have_it_too():
     (working,) = archcalc.load("zoo:exercise_e").explain(layer="max_pool2").layers
     assert (working.steps[0].value.said(), working.steps[0].value.shown()) == ("⌊height/kernel⌋", "⌊11/2⌋")
+
+
+HEAD = "archcalc: 1\ninputs: {x: %s}\n"
+
+
+@pytest.mark.parametrize("text", ["H % 3 == 1", "H % 5 == 1", "H % 6 == 2", "H % 7 == 0"])
+def test_assumptions_that_no_stride_asks_for(text):
+    """Fractions of a size are whole only together: the program, the function and the report agree."""
+    model, modulus, rest = archcalc.load("zoo:digits"), int(text.split()[2]), int(text.split()[-1])
+    form, space = model.closed_form("macs", assume=text), {}
+    exec(program([form], "python"), space)  # noqa: S102 - what it is for
+    for h in range(28, 90):
+        if h % modulus == rest:
+            assert space["macs"](h, 30) == form(H=h, W=30) == model.report((h, 30)).totals.macs
+
+
+def test_factors_that_are_whole_only_together():
+    spec = (
+        HEAD % "[1, 12, 12]"
+        + "layers: [max_pool: 2, conv: {filters: 1, kernel: 1}, conv: {filters: 2, kernel: 1, padding: 3}]\n"
+    )
+    model = archcalc.loads(spec)
+    assert model.closed_form("macs", assume="H % 5 == 4")(H=4, W=11) == 2 * 5 + 2 * (2 + 6) * (5 + 6) == 186
+
+
+def test_sizes_that_only_go_together():
+    by_three = archcalc.loads(HEAD % "[1, 9, 9]" + "layers: [conv: {filters: 1, kernel: 1}, reshape: [-1, 3]]\n")
+    assert [row[-1] for row in by_three.sweep("8..11", of="macs").rows()] == [None, 81, None, None]
+    solved = by_three.solve("input", "macs <= 110")
+    assert (solved.answer, solved.fails.sizes) == ("9x9", {"H": 12, "W": 12})
+    with pytest.raises(archcalc.ArchcalcError):
+        by_three.closed_form("macs")(H=8, W=8)
+    square = archcalc.loads(
+        HEAD % "[4, 8, 8]" + "layers: [conv: {filters: 1, kernel: 1}, concat: [[], [permute: [0, 1, 3, 2]]]]\n"
+    )
+    assert [row[-1] for row in square.sweep("6..9", of="macs").rows()] == [4 * n * n for n in (6, 7, 8, 9)]
+    assert square.solve("input", "macs <= 1000").answer == "15x15"
+
+
+def test_single_sizes_in_long_sweeps():
+    model = archcalc.loads(
+        HEAD % "[2, 8]" + "layers: [conv: {filters: 2, kernel: 1}, concat: [[], [resize: {size: 8}]]]\n"
+    )
+    for last in (100, 101):
+        assert [row[1] for row in model.sweep(f"1..{last}", of="macs").rows() if row[-1] is not None] == [8]
+
+
+def test_rounding_of_letters_in_a_spec():
+    model = archcalc.loads(HEAD % "[1, 8, 8]" + "set: {k: 3}\nlayers: [conv: {filters: ceil(k / 2), kernel: 3}]\n")
+    assert model.closed_form("params", symbols="k").written("text") == "10·⌈k/2⌉"
+    assert model.solve("k", "params <= 100").holds.n == 20
+
+
+def test_the_model_is_never_written_over(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(TWO)
+    for command in (
+        ["solve", "a.yaml", "--max", "batch", "--subject-to", "macs <= 100k", "-o", "a.yaml"],
+        ["diff", "a.yaml", "--batch-b", "2", "-o", "a.yaml"],
+        ["diff", "a.yaml", "b.yaml", "-o", "b.yaml"],
+    ):
+        assert main(command) == 2
+        assert capsys.readouterr().err == f"archcalc: -o: must not be the model itself; got {command[-1]}\n"
+    assert (tmp_path / "a.yaml").read_text() == (tmp_path / "b.yaml").read_text() == TWO
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("sweep zoo:digits --sample 5 --seed -1 --input 1..100", "--seed: must be at least 0; got -1"),
+        ("sweep zoo:digits --sample 5 --input 1..9999999999x1..9999999999", "--sample: takes points of at most 2^62; got 99,999,999,980,000,000,001"),
+        ("explain zoo:digits --convention mac --claim total.flops=653000", "--claim: of FLOPs is judged under the convention archcalc; got mac\n  claim macs, or mul and add"),
+    ],
+)  # fmt: skip
+def test_messages(command, text, capsys):
+    assert main(command.split()) == 2
+    assert capsys.readouterr().err == f"archcalc: {text}\n"
+
+
+def test_a_join_is_its_own_row():
+    model = archcalc.loads(
+        HEAD % "[2, 8, 8]" + "layers: [conv: {filters: 2, kernel: 1}, multiply: [[], [global_avg_pool]]]\n"
+    )
+    assert judge(model, "multiply1.output_bytes", "512", {"x": (1, 2, 8, 8)}).holds  # 2·8·8·4

@@ -298,7 +298,7 @@ def fitted(model, name, upto, **options):
     derivation = Derivation(model, **options)
     fits = derivation.fitting[name]
     symbol = next(symbol for symbol in derivation.symbols if symbol.name == name)
-    walked = {n: accepted(model, derivation.along(symbol)(n)) for n in range(1, upto)}
+    walked = {n: accepted(model, derivation.along(derivation.alike(symbol), {})(n)) for n in range(1, upto)}
     return fits, walked, symbol.position - 2 if model.reads_as_image(symbol.input) else None
 
 

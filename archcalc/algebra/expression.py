@@ -38,7 +38,17 @@ OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
-FUNCTIONS: dict[str, Callable[..., Any]] = {"min": smallest, "max": largest, "ceil": math.ceil, "floor": math.floor}
+
+
+def _ceil(value: Any) -> Any:
+    return -_floor(-value)
+
+
+def _floor(value: Any) -> Any:
+    return value // 1 if is_symbolic(value) else math.floor(value)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {"min": smallest, "max": largest, "ceil": _ceil, "floor": _floor}
 
 
 class _Refused(Exception):

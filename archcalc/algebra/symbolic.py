@@ -27,6 +27,7 @@ class FloorDiv(sympy.Function):  # type: ignore[misc]
         """The normal form; None where it is one already, or where the divisor is no positive integer."""
         if not (q.is_Integer and q > 0):
             return None
+        given = (p, q)
         p, q = _cleared(sympy.expand(p), q)
         whole, rest = _multiples(p, q, exactly=True)
         if _leading(rest) < 0:  # rounding down a negative is minus rounding up a positive
@@ -35,7 +36,7 @@ class FloorDiv(sympy.Function):  # type: ignore[misc]
         if rest.is_Integer:
             return whole + more  # what is left is less than one
         smaller, divisor = _flattened(cls, *_cancelled(rest, q))
-        if (smaller, divisor) == (p, q):
+        if (smaller, divisor) == given:
             return None
         return whole + more + cls(smaller, divisor)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from math import lcm
 from typing import Any
 
@@ -44,8 +45,9 @@ def _identifier(name: str) -> str:
 
 
 RESERVED = (
-    "floordiv", "max", "min", "BigInt", "var", "let", "const", "function", "new", "this", "typeof", "void", "delete",
-    "case", "default", "do", "switch", "throw", "catch", "super", "enum", "export", "extends", "instanceof", "debugger",
+    "floordiv", "max", "min", "BigInt", "true", "false", "null", "var", "let", "const", "function", "new", "this",
+    "typeof", "void", "delete", "case", "default", "do", "switch", "throw", "catch", "super", "enum", "export",
+    "extends", "instanceof", "debugger",
 )  # fmt: skip
 
 
@@ -188,6 +190,7 @@ def _order(term: Any) -> Any:
     return -degree, sorted((_by_rank(factor) for factor in factors), key=str), number
 
 
+@lru_cache(maxsize=10_000)
 def _by_rank(factor: Any) -> Any:
     """Symbols stand before quotients, those before sums; each sort by its divisor and name."""
     if isinstance(factor, Smaller):
@@ -203,6 +206,9 @@ def _is_negative(expression: Any) -> bool:
 
 def over_one(expression: Any) -> tuple[Any, int]:
     """Numerator and denominator, all terms together: each term by itself need not be whole."""
-    terms = sympy.Add.make_args(sympy.sympify(expression))
+    expression = sympy.sympify(expression)
+    if any(not number.is_Integer for number in expression.atoms(sympy.Rational)):
+        expression = sympy.expand(expression)  # no factor by itself needs to be whole either
+    terms = sympy.Add.make_args(expression)
     denominator = lcm(*(int(term.as_coeff_Mul()[0].q) for term in terms))
     return (expression, 1) if denominator == 1 else (sympy.Add(*(term * denominator for term in terms)), denominator)

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import os
 import re
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -73,6 +72,9 @@ def _judged(options: argparse.Namespace, model: Model, size: dict[str, Any]) -> 
         if not equals or not target.strip() or not value.strip():
             way_out = "such as conv2.params=3600, or params=9k"
             raise UsageError("--claim", "must be LAYER.QUANTITY=VALUE", repr(claim), way_out=way_out)
+        if target.strip().endswith("flops") and size["convention"] != "archcalc":
+            rule = "of FLOPs is judged under the convention archcalc"
+            raise UsageError("--claim", rule, size["convention"], way_out="claim macs, or mul and add")
         found.append(judge(model, target.strip(), value.strip(), shapes, size["dtype"]))
     as_data = options.format == "json"
     write(as_json([verdict.to_dict() for verdict in found]) if as_data else "\n".join(map(str, found)), options.output)
@@ -128,7 +130,7 @@ def _write_csv(found: Any, path: str | None) -> None:
             print(",".join(found.columns))
             refused = 0
             for lines, without in views.csv_lines(found, shown=bar.update):
-                sys.stdout.write(lines)
+                print(lines, end="")
                 refused += without
     _say_refused(found, refused)
 
@@ -140,6 +142,7 @@ def _say_refused(found: Any, refused: int) -> None:
 
 def solve(options: argparse.Namespace) -> int:
     """Print the largest input, batch or hyperparameter within limits, and how it is known."""
+    keep_the_model(options)
     as_data = options.json or format_of(options.output) == "json"
     limits = {"aspect": options.aspect, "multiple": options.multiple, **size_of(options)}
     found = model_of(options).solve(options.max, options.subject_to, **limits)
@@ -156,6 +159,8 @@ def diff(options: argparse.Namespace) -> int:
         way_out = "name a second MODEL, or give --set-b, --input-b, --batch-b or --dtype-b"
         raise UsageError("diff", "needs something to compare with", "one model", way_out=way_out)
     other = argparse.Namespace(**vars(options))
+    keep_the_model(options)
+    keep_the_model(argparse.Namespace(model=options.b, output=options.output))
     other.model, other.set = options.b or options.model, options.set if options.b is None else []
     given = {
         name: value for name in ("input", "batch", "dtype") if (value := getattr(options, f"{name}_b")) is not None

@@ -15,6 +15,8 @@ from archcalc.questions.model import Model
 
 def keep_the_model(options: argparse.Namespace) -> None:
     """Refuse to write a result over the model that it is of."""
+    if "\0" in (options.output or ""):
+        raise UsageError("-o", "must be a file that can be written", repr(options.output))
     if options.output and options.model and os.path.realpath(options.output) == os.path.realpath(options.model):
         raise UsageError("-o", "must not be the model itself", options.output)
 

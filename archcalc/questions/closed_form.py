@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from math import gcd, lcm
 from typing import Any
 
 from msgspec import Struct
@@ -71,8 +72,7 @@ class ClosedForm(Struct, frozen=True, dict=True, eq=False):
         for name, stands in self.assumptions.equal.items():
             if sizes[name] != sizes[stands]:
                 raise UsageError("formula", f"holds where {name} == {stands}", f"{sizes[name]} and {sizes[stands]}")
-        if any(symbol.of == "axis" and symbol.name not in self.fitting() for symbol in self.symbols):
-            self.walked(sizes)  # raises where the model refuses them together
+        self.walked(sizes)  # raises where the model refuses them together
         values = self.function(*(sizes[name] for name in names))
         return tuple(map(int, values)) if self.of == "output" else int(values[0])
 
@@ -222,7 +222,7 @@ class Derivation:
                 image = self.model.reads_as_image(symbol.input) and symbol.position > 1
                 spatial = symbol.position - 2 if image else None
                 period, own = period_of(self.sizes, stands), self.shapes[symbol.input][symbol.position]
-                fits = fitting(symbol.name, period, self.tried(symbol), spatial, own)
+                fits = fitting(symbol.name, period, self.tried(self.alike(symbol)), spatial, own)
                 if fits is not None:
                     found[symbol.name] = fits
         return found
@@ -242,21 +242,31 @@ class Derivation:
         except ModelError:
             return []
 
-    def accepted(self, name: str, values: Sequence[int]) -> Fitting | frozenset[int]:
-        """Which of these sizes of an axis the model accepts: a few are tried one by one, many go by the rule."""
-        symbol = next(symbol for symbol in self.symbols if symbol.name == name)
-        if len(values) > MOST_TRIED and name in self.fitting:
-            return self.fitting[name]
-        walked = self.tried(symbol)
+    def accepted(self, names: Sequence[str], values: Sequence[int]) -> Fitting | frozenset[int]:
+        """Which sizes axes may have together: a few are tried one by one, many go by the rule."""
+        line = self.along_line(dict.fromkeys(names, 1)) if len(values) > MOST_TRIED else None
+        if line is not None:
+            return line
+        walked = self.tried([symbol for symbol in self.symbols if symbol.name in names])
         return frozenset(n for n in values if walked(n) is not None)
 
-    def tried(self, symbol: Symbol) -> Callable[[int], Sequence[Use] | None]:
+    def along_line(self, factors: Mapping[str, int]) -> Fitting | None:
+        """Which n are accepted when each of these axes has its factor times n."""
+        periods = [(period_of(self.sizes, name), factor) for name, factor in factors.items()]
+        period = lcm(*(period // gcd(period, factor) for period, factor in periods))
+        walked = self.tried([symbol for symbol in self.symbols if symbol.name in factors], factors)
+        own = [self.shapes[s.input][s.position] // factors[s.name] for s in self.symbols if s.name in factors]
+        return fitting("n", period, walked, None, max(own[0], 1))
+
+    def tried(
+        self, symbols: Sequence[Symbol], factors: Mapping[str, int] | None = None
+    ) -> Callable[[int], Sequence[Use] | None]:
         """The walk at a size of an axis; None where the model refuses it, or has other sizes than the formula.
 
         The latter happens where an axis of size 1 is repeated to the size of another: no formula in the axis says that.
         """
         distinct = list(dict.fromkeys(filter(is_symbolic, self.sizes)))
-        function, along = compiled(distinct, self.names), self.along(symbol)
+        function, along = compiled(distinct, self.names), self.along(symbols, factors or {})
 
         def holds(shapes: Mapping[str, Shape], uses: Sequence[Use]) -> bool:
             here = (self.own(other) if other.of == "setting" else _size(shapes, other) for other in self.symbols)
@@ -270,10 +280,9 @@ class Derivation:
         """The value that a hyperparameter has in the spec."""
         return int(self.model.settings[symbol.name])
 
-    def along(self, symbol: Symbol) -> Callable[[int], Mapping[str, Shape]]:
-        """Input shapes with one axis of a given size, and with it those that are assumed to be equal."""
-        alike = self.alike(symbol)
-        return lambda n: replaced(self.shapes, alike, {other.name: n for other in alike})
+    def along(self, symbols: Sequence[Symbol], factors: Mapping[str, int]) -> Callable[[int], Mapping[str, Shape]]:
+        """Input shapes with these axes of a given size, or a multiple of it."""
+        return lambda n: replaced(self.shapes, symbols, {s.name: n * factors.get(s.name, 1) for s in symbols})
 
     def alike(self, symbol: Symbol) -> list[Symbol]:
         """An axis, and those that are assumed to be equal to it."""

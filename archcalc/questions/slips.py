@@ -18,9 +18,9 @@ from archcalc.layers import AvgPool, Conv, ConvTranspose, Dense, Identity, MaxPo
 from archcalc.layers.layer import Layer, Shape, shown
 from archcalc.layers.windowed import per_axis
 from archcalc.model.graph import Graph, Input, Node
+from archcalc.model.network import Network, one_of
 from archcalc.model.report import row_of
 from archcalc.model.walk import Use, answer, walk
-from archcalc.questions.model import Model
 from archcalc.questions.quantities import BYTES_OF, OPS, QUANTITIES
 
 COUNTS, WEIGHTS = ("params", "trainable_params"), ("params", "trainable_params", "weight_bytes")
@@ -223,13 +223,12 @@ class Case(Struct, frozen=True):
         return text + (f" elements, {grouped(self.total(changed))} bytes" if self.quantity in BYTES_OF else "")
 
 
-def judge(model: Model, target: str, text: str, shapes: Mapping[str, Shape], dtype: str = "float32") -> Verdict:
+def judge(model: Network, target: str, text: str, shapes: Mapping[str, Shape], dtype: str = "float32") -> Verdict:
     """Is a claim about a quantity of a layer, a block or the whole model right; if not, which slips yield it exactly?
 
     Raises UsageError for a layer, a quantity, a dtype or a unit that does not exist.
     """
-    if dtype not in MODEL_DTYPES:
-        raise UsageError("dtype", f"must be one of {', '.join(MODEL_DTYPES)}", repr(dtype))
+    one_of("dtype", dtype, MODEL_DTYPES)
     walked = model.walk(shapes)
     chosen, quantity = _named(target, walked)
     try:
@@ -253,7 +252,8 @@ def _named(target: str, uses: Sequence[Use]) -> tuple[tuple[int, ...], str]:
     if quantity not in CLAIMED:
         way_out = f"such as {target}.params" if target in names else nearest(quantity, CLAIMED)
         raise UsageError("--claim", f"must end in one of {', '.join(CLAIMED)}", repr(target), way_out=way_out)
-    chosen = tuple(at for at, name in enumerate(names) if name == path or name.startswith(f"{path}/"))
+    own = (names.index(path),) if path in names else ()  # a join goes by the name of what it joins
+    chosen = own or tuple(at for at, name in enumerate(names) if name.startswith(f"{path}/"))
     if not chosen and path not in ("", "total"):
         raise UsageError("--claim", "must name a layer or a block", repr(path), way_out=nearest(path, names))
     return chosen or tuple(range(len(uses))), quantity

@@ -66,7 +66,7 @@ class Solution(Struct, frozen=True):
     @property
     def answer(self) -> str:
         """The answer as --input, --batch or --set take it."""
-        return "" if self.holds is None else "x".join(map(str, self.holds.sizes.values()))
+        return "" if self.holds is None or self.fails is None else "x".join(map(str, self.holds.sizes.values()))
 
     def __str__(self) -> str:
         return self.text()
@@ -102,20 +102,25 @@ def solve(
 ) -> Solution:  # fmt: skip
     """The largest input, batch or hyperparameter that keeps limits; see Model.solve."""
     limits = constraints(subject_to)
-    if maximised not in ("input", "batch", *model.settings):
-        known = ["input", "batch", *model.settings]
+    known = ["input", "batch", *(name for name, value in model.settings.items() if not isinstance(value, bool))]
+    if maximised not in known:
         rule = f"must be one of {', '.join(known)}"
         raise UsageError("--max", rule, maximised, way_out=nearest(maximised, known, listed=False))
     if not isinstance(multiple, int) or multiple < 1:
         raise UsageError("--multiple", "must be at least 1", f"{multiple}")
     asked = {"batch": batch, "dtype": dtype, "convention": convention}
-    if maximised in model.settings:
+    if maximised in model.settings and maximised not in ("input", "batch"):
         return _largest_setting(model, maximised, limits, multiple, {"input": input, **asked})
     factors = {BATCH: multiple} if maximised == "batch" else _shape_factors(model, aspect, multiple)
     derivation = Derivation(model, list(factors), input=input, **asked)  # type: ignore[arg-type]
     forms = [derivation.form(limit.quantity) for limit in limits]
     _refuse_partial(forms)
-    return Search(model.name, maximised, limits, forms, factors, derivation.fitting).solution()
+    line = derivation.along_line(factors) if maximised == "input" else None
+    if maximised == "input" and line is None:
+        raise UsageError(
+            "--max", "input needs strides whose product is at most 512", "larger ones", way_out="archcalc sweep"
+        )
+    return Search(model.name, maximised, limits, forms, factors, line).solution()
 
 
 def _refuse_partial(forms: Sequence[ClosedForm]) -> None:
@@ -170,20 +175,20 @@ class Search:
 
     def __init__(
         self, model: str, maximised: str, limits: Sequence[Constraint], forms: Sequence[ClosedForm],
-        factors: Mapping[str, int], fitting: Mapping[str, Fitting],
+        factors: Mapping[str, int], line: Fitting | None,
     ) -> None:  # fmt: skip
         self.model, self.maximised, self.limits, self.forms = model, maximised, tuple(limits), forms
-        self.factors, self.fitting = factors, fitting
+        self.factors, self.line = factors, line
         expressions = [expression for form in forms for expression in form.expressions]
         periods = [(name, period_of(expressions, name)) for name in factors]
-        periods += [(name, fits.period) for name, fits in fitting.items()]
-        self.period = lcm(*(period // gcd(period, factors[name]) for name, period in periods))
-        least = [-(-max(filter(None, fits.smallest), default=0) // factors[name]) for name, fits in fitting.items()]
-        self.regular = max(least, default=1)  # from here on, the accepted candidates repeat with the period
+        own = 1 if line is None else line.period
+        self.period = lcm(own, *(period // gcd(period, factors[name]) for name, period in periods))
+        late = [size for size in line.smallest if size is not None] + list(line.alone) if line is not None else []
+        self.regular = max(late, default=0) + 1  # from here on, the accepted candidates repeat with the period
 
     def legal(self, n: int) -> bool:
         """Does the model accept the candidate?"""
-        return all(n * self.factors[name] in fits for name, fits in self.fitting.items())
+        return self.line is None or n in self.line
 
     def candidates(self, start: int) -> Iterator[int]:
         """Legal ones from a number on."""
@@ -295,7 +300,7 @@ def _largest_setting(
     except ModelError:
         return _scanned_setting(model, name, limits, multiple, asked)
     _refuse_partial(forms)
-    search = Search(model.name, name, limits, forms, {name: multiple}, {})
+    search = Search(model.name, name, limits, forms, {name: multiple}, None)
     if not search.grows():
         return _scanned_setting(model, name, limits, multiple, asked)
     solution = search.solution()

@@ -205,7 +205,7 @@ def _accepted(values: Any, accepted: Fitting | frozenset[int]) -> Any:
         return numpy.isin(values, list(accepted))
     never = 2**62
     least = numpy.array([never if size is None else size for size in accepted.smallest])
-    return least[values % accepted.period] <= values
+    return (least[values % accepted.period] <= values) | numpy.isin(values, list(accepted.alone))
 
 
 def _random_places(generator: Any, grid: int, count: int) -> set[int]:
@@ -227,6 +227,8 @@ def sweep(
 ) -> Sweep:  # fmt: skip
     """A sweep over a grid; see Model.sweep."""
     names = tuple(wanted("--of", of, USUAL, SWEPT))
+    if seed < 0:
+        raise UsageError("--seed", "must be at least 0", f"{seed}")
     axes = [Axis((BATCH,), values_of("--batch", batch)), *input_axes(model, input)]
     swept = {name: values_of("--set", values, name) for name, values in (settings or {}).items()}
     combinations = prod(map(len, swept.values()))
@@ -247,6 +249,8 @@ def _refuse_too_many(points: int, combinations: int, sample: int | None) -> None
         raise UsageError("--set", f"must give at most {MOST_SETTINGS:,} combinations", f"{combinations:,}")
     if sample is not None and not 1 <= sample <= MOST_POINTS:
         raise UsageError("--sample", f"must lie between 1 and {MOST_POINTS:,}", f"{sample}")
+    if sample is not None and points >= 2**62:
+        raise UsageError("--sample", "takes points of at most 2^62", f"{points:,}")
     if sample is None and points > MOST_POINTS:
         way_out = "--sample 100000 takes so many of them at random"
         raise UsageError("sweep", f"must have at most {MOST_POINTS:,} points", f"{points:,}", way_out=way_out)
@@ -270,7 +274,7 @@ def _part(
     partial = any(form.partial for form in forms)
     if len(model.inputs) > 1:
         return Part(chosen, axes, function, {}, _together(derivation, axes)), partial
-    legal = {name: derivation.accepted(name, axis.values) for axis in axes for name in axis.names if name != BATCH}
+    legal = {axis.names[0]: derivation.accepted(axis.names, axis.values) for axis in axes if axis.names != (BATCH,)}
     return Part(chosen, axes, function, legal), partial
 
 
