@@ -242,7 +242,7 @@ def test_an_unknown_dtype_is_refused():
     with pytest.raises(UsageError) as error:
         ask("digits", "params", "1", dtype="float31")
     assert str(error.value) == (
-        "dtype: must be one of float64, float32, float16, bfloat16, float8, int8, int4; got 'float31'"
+        "dtype: must be one of float64, float32, float16, bfloat16, float8, int8, int4; got 'float31'\n  did you mean float32?"
     )
 
 
