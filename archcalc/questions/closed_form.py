@@ -17,7 +17,7 @@ from archcalc.algebra.num import is_symbolic, prod
 from archcalc.algebra.ops import CONVENTIONS, Convention, Ops
 from archcalc.algebra.symbolic import Largest, floored, normal, period_of
 from archcalc.algebra.written import STYLES, written
-from archcalc.errors import ModelError, UsageError, nearest
+from archcalc.errors import ModelError, UsageError
 from archcalc.layers.layer import Layer, Shape, kind_of
 from archcalc.layers.unknown import Unknown
 from archcalc.model.network import Network, one_of
@@ -25,7 +25,7 @@ from archcalc.model.report import row_of
 from archcalc.model.sizes import Sizes, full_shapes, whole_number
 from archcalc.model.walk import Answers, Use, bounded, outline, walk
 from archcalc.questions.fitting import Fitting, fitting, tried
-from archcalc.questions.quantities import BYTES_OF, OPS, QUANTITIES
+from archcalc.questions.quantities import BYTES_OF, OPS, QUANTITIES, uses_of
 from archcalc.questions.symbols import Symbol, chosen, replaced
 from archcalc.views import formula as views
 
@@ -174,7 +174,7 @@ class Derivation:
         """The expressions in the symbols, for sizes from `least` on; and whether something was not counted."""
         way = Substitution(self.names, self.assumptions, least)
         uses = self.walk(way, asking(of, CONVENTIONS[self.convention], self.names))
-        wanted = self.of_layer(uses, layer)
+        wanted = uses_of(uses, layer)
         partial = any(isinstance(use.layer, Unknown) for use in wanted)
         if of == "output":
             outputs = (use for use in reversed(wanted) if layer or use.node.name == self.model.outputs[0])
@@ -201,16 +201,6 @@ class Derivation:
         """A quantity of one use of a layer."""
         row = row_of(use, self.dtype, CONVENTIONS[self.convention])
         return getattr(row.ops if of in OPS else row, of)
-
-    def of_layer(self, uses: list[Use], layer: str | None) -> list[Use]:
-        """The uses of a layer or block; all of them if none is named."""
-        if layer is None:
-            return uses
-        found = [use for use in uses if use.name == layer or use.name.startswith(f"{layer}/")]
-        if not found:
-            near = nearest(layer, [use.name for use in uses])
-            raise UsageError("--layer", "must name a layer or block of the model", layer, way_out=near)
-        return found
 
     @cached_property
     def fitting(self) -> dict[str, Fitting]:

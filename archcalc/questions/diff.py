@@ -9,11 +9,11 @@ from msgspec import Struct
 from archcalc import __version__
 from archcalc.layers.unknown import Unknown
 from archcalc.model.report import Report, Row, Totals
+from archcalc.questions.quantities import OPS
 from archcalc.views import diff as views
 
 State = Literal["unchanged", "changed", "only in A", "only in B"]
 WORDS = ("kind", "inputs", "output", "weights", "shared_with")  # what a row says beside its numbers
-OPS = ("mul", "add", "cmp", "div", "exp")
 COUNTED = ("params", "trainable_params", "buffers", "macs", "macs_exact", *OPS, "flops")
 NUMBERS = (*COUNTED, "output_bytes")
 

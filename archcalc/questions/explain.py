@@ -12,7 +12,6 @@ from archcalc.algebra.num import prod
 from archcalc.algebra.ops import CONVENTIONS, Ops
 from archcalc.algebra.spoken import Spoken, factored, named, simplest
 from archcalc.algebra.units import grouped
-from archcalc.errors import UsageError, nearest
 from archcalc.layers.layer import Layer, Shape, Weight
 from archcalc.layers.unknown import Unknown
 from archcalc.model.network import Network, one_of
@@ -20,6 +19,7 @@ from archcalc.model.report import row_of
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Use
 from archcalc.questions.fitting import left_over
+from archcalc.questions.quantities import uses_of
 from archcalc.views import explain as views
 
 ALWAYS_SAID = ("stride", "padding")  # of a convolution: a derivation shows them also at their defaults
@@ -109,10 +109,7 @@ def explain(
     one_of("convention", convention, CONVENTIONS)
     shapes = full_shapes(model.inputs, input, batch)
     uses = model.walk(shapes)
-    chosen = [use for use in uses if layer is None or use.name == layer or use.name.startswith(f"{layer}/")]
-    if not chosen:
-        near = nearest(str(layer), [use.name for use in uses])
-        raise UsageError("--layer", "must name a layer or block of the model", str(layer), way_out=near)
+    chosen = uses_of(uses, layer)
     images = {name: model.reads_as_image(name) for name in shapes} | {use.name: use.image for use in uses}
     known: dict[Any, tuple[Step, ...]] = {}
     workings = [_working(use, images, dtype, convention, known) for use in chosen]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from archcalc.algebra.ops import Ops
 from archcalc.errors import UsageError, nearest
+from archcalc.model.walk import Use
 
 OPS = Ops.__struct_fields__
 BYTES_OF = {"weight_bytes": "params", "buffer_bytes": "buffers"}  # bytes in the model's dtype of another quantity
@@ -11,6 +12,15 @@ QUANTITIES = (
     "output", "params", "trainable_params", "buffers", "macs", "macs_exact", *OPS, "flops", "output_bytes", *BYTES_OF
 )  # fmt: skip
 USUAL = ("output", "params", "macs", "flops", "output_bytes")
+
+
+def uses_of(uses: Sequence[Use], layer: str | None) -> list[Use]:
+    """The uses of a layer or block; all of them if none is named."""
+    found = [use for use in uses if layer is None or use.name == layer or use.name.startswith(f"{layer}/")]
+    if not found:
+        near = nearest(str(layer), [use.name for use in uses])
+        raise UsageError("--layer", "must name a layer or block of the model", str(layer), way_out=near)
+    return found
 
 
 def wanted(
