@@ -14,7 +14,6 @@ from archcalc.model.sizes import full_shapes
 from archcalc.questions.model import Model
 from archcalc.questions.quantities import USUAL, wanted
 
-USUAL_SWEPT = ("params", "macs", "output_bytes")
 LANGUAGES = ("text", "ascii", "latex", "python", "js", "json")
 HELD = 1_000_000  # points of a sweep in a format that is made at once
 
@@ -91,9 +90,8 @@ def sweep(options: argparse.Namespace) -> int:
     asked["batch"] = ",".join(options.batch or ["1"])
     settings = settings_of(options.set)
     options.set = []
-    of = options.of or USUAL_SWEPT
     show = partial(progress, unit="networks")
-    found = model_of(options).sweep(_one_by_one(options.input), settings=settings, of=of, show=show, **asked)
+    found = model_of(options).sweep(_one_by_one(options.input), settings=settings, of=options.of, show=show, **asked)
     style = options.format or format_of(options.output)
     if style not in ("text", "csv") and found.points > HELD:
         raise UsageError(

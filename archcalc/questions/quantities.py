@@ -11,6 +11,7 @@ BYTES_OF = {"weight_bytes": "params", "buffer_bytes": "buffers"}  # bytes in the
 QUANTITIES = (
     "output", "params", "trainable_params", "buffers", "macs", "macs_exact", *OPS, "flops", "output_bytes", *BYTES_OF
 )  # fmt: skip
+COUNTED = tuple(name for name in QUANTITIES if name != "output")  # those that are one number
 USUAL = ("output", "params", "macs", "flops", "output_bytes")
 
 

@@ -20,10 +20,9 @@ from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import outline
 from archcalc.questions.closed_form import ClosedForm, Derivation
 from archcalc.questions.fitting import Fitting
-from archcalc.questions.quantities import OPS, QUANTITIES
+from archcalc.questions.quantities import COUNTED, OPS
 from archcalc.questions.symbols import BATCH, symbols_of
 
-LIMITED = tuple(name for name in QUANTITIES if name != "output")
 CLASSES = 4_096  # rests for which growth is proved one by one
 SCANNED = 20_000  # candidates that are looked at where growth is not proved
 TRIED = 1_024  # values of a hyperparameter that are looked at one by one
@@ -144,8 +143,8 @@ def constraints(text: str | Sequence[str]) -> tuple[Constraint, ...]:
         if not match:
             raise UsageError("--subject-to", "must be limits such as macs <= 1G, joined by commas", repr(part))
         name, relation, amount = match.groups()
-        if name not in LIMITED:
-            way_out = nearest(name.lower(), LIMITED) or f"known: {', '.join(LIMITED)}"
+        if name not in COUNTED:
+            way_out = nearest(name.lower(), COUNTED) or f"known: {', '.join(COUNTED)}"
             raise UsageError("--subject-to", "must limit a quantity of the report", name, way_out=way_out)
         try:
             limit = parse_bytes(amount) if name.endswith("_bytes") else parse_count(amount)

@@ -17,12 +17,11 @@ from archcalc.model.network import Network
 from archcalc.model.sizes import Sizes
 from archcalc.questions.closed_form import Derivation
 from archcalc.questions.fitting import Fitting
-from archcalc.questions.quantities import QUANTITIES, wanted
+from archcalc.questions.quantities import COUNTED, wanted
 from archcalc.questions.symbols import BATCH, Symbol, symbols_of
 from archcalc.views import sweep as views
 
 USUAL = ("params", "macs", "output_bytes")
-SWEPT = tuple(name for name in QUANTITIES if name != "output")
 MOST_POINTS = 20_000_000
 MOST_TOGETHER = 10_000  # choices of sizes of several inputs
 MOST_SETTINGS = 10_000  # combinations of hyperparameters: each is a network of its own
@@ -221,12 +220,12 @@ def _random_places(generator: Any, grid: int, count: int) -> set[int]:
 
 def sweep(
     model: Network, input: Sizes | Sequence[str] | None = None, *, batch: str | int | Sequence[int] = 1,
-    settings: Mapping[str, str | int | Sequence[int]] | None = None, of: str | Sequence[str] = USUAL,
+    settings: Mapping[str, str | int | Sequence[int]] | None = None, of: str | Sequence[str] | None = USUAL,
     dtype: str = "float32", convention: str = "archcalc", sample: int | None = None, seed: int = 0,
     executor: Executor | None = None, show: Callable[[list[Any]], Iterable[Any]] = iter,
 ) -> Sweep:  # fmt: skip
     """A sweep over a grid; see Model.sweep."""
-    names = tuple(wanted("--of", of, USUAL, SWEPT))
+    names = tuple(wanted("--of", of, USUAL, COUNTED))
     if seed < 0:
         raise UsageError("--seed", "must be at least 0", f"{seed}")
     axes = [Axis((BATCH,), values_of("--batch", batch)), *input_axes(model, input)]
