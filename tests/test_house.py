@@ -121,7 +121,8 @@ def test_inner_imports_are_of_optional_or_slow_packages():
         "archcalc", "archcalc.errors", "archcalc.dialects", "archcalc.dialects.schema", "archcalc.dialects.kinds",  # foreign words that most calls never need
         "archcalc.algebra", "archcalc.algebra.symbolic", "archcalc.algebra.written", "archcalc.algebra.assumptions",  # sympy
         "matplotlib", "archcalc.views", "archcalc.questions.slips", "archcalc.questions.diff",
-        *(f"archcalc.questions.{name}" for name in ("closed_form", "explain", "sweep", "solve")),  # asked by a few commands
+        "torch",  # hardware/device.py asks the driver through it, for `local` alone
+        *(f"archcalc.questions.{name}" for name in ("closed_form", "explain", "sweep", "solve", "memory", "memory_forms")),  # asked by a few commands
     }  # fmt: skip
 
 

@@ -12,10 +12,12 @@ from typing import Any, NoReturn
 from archcalc import __version__
 from archcalc.algebra.dtype import MODEL_DTYPES
 from archcalc.algebra.ops import CONVENTIONS
-from archcalc.cli import asking, commands
+from archcalc.cli import asking, commands, costs, hardware
 from archcalc.errors import ArchcalcError, CannotRun, ModelError, UsageError
+from archcalc.questions.account import OPTIMIZERS
 from archcalc.questions.check import BUDGETS
 from archcalc.questions.quantities import QUANTITIES, USUAL
+from archcalc.questions.storages import HALVES
 from archcalc.views.table import FORMATS
 
 DONE, UNEXPECTED, USAGE, MODEL, CHECK_FAILED, INCOMPLETE, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 3, 4, 6, 7, 130
@@ -73,7 +75,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="archcalc", description=what)
     top.add_argument("--version", action="version", version=f"archcalc {__version__}")
     add = _adder(top.add_subparsers(required=True, metavar="COMMAND"))
-    for command in (_report, _explain, _formula, _sweep, _solve, _diff, _check, _verify, _layers, _zoo, _schema):
+    asked = (_report, _explain, _formula, _sweep, _solve, _diff, _memory, _check, _verify)
+    for command in (*asked, _layers, _hardware, _zoo, _schema):
         command(add)
     return top
 
@@ -187,6 +190,33 @@ def _diff(add: Adder) -> None:
     _written(diff)
 
 
+def _memory(add: Adder) -> None:
+    memory = add("memory", costs.memory, "what inference and training take, moment by moment, and when most", (
+        "archcalc memory zoo:resnet50 --training --batch 32 --amp bfloat16 --checkpoint every=1,depth=2",
+        "archcalc memory zoo:exercise_m --batch 50 --training --classroom",
+    ))  # fmt: skip
+    _model_options(memory)
+    _memory_options(memory)
+    memory.add_argument("--classroom", action="store_true", help="also the figures that are worked out by hand")
+    memory.add_argument("--formula", action="store_true", help="also every quantity as a closed form")
+    memory.add_argument("--plot", metavar="FILE", help="draw the timeline into an .svg or .png file")
+    memory.add_argument("--format", choices=["text", "csv", "json"], help="what to write; default text")
+    _written(memory)
+
+
+def _memory_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--training", action="store_true", help="a step of training, not only inference")
+    command.add_argument("--optimizer", choices=list(OPTIMIZERS), help="whose state is stored (default adam)")
+    command.add_argument("--amp", choices=HALVES, help="mixed precision: compute in this, keep weights in float32")
+    segment = "compute segments of K layers or blocks twice: every=K, or every=K,depth=D for blocks inside blocks"
+    command.add_argument("--checkpoint", metavar="every=K", help=segment)
+    command.add_argument("--in-place", action="store_true", help="activations overwrite their input where right")
+    held = "until when a value stays: its last reader, or the end of every block that reads it (default reads)"
+    command.add_argument("--hold", choices=["reads", "blocks"], help=held)
+    command.add_argument("--keep-gradients", action="store_true", help="gradients stay from step to step")
+    command.add_argument("--master-weights", action="store_true", help="a float32 copy of half-precision weights")
+
+
 def _check(add: Adder) -> None:
     check = add("check", commands.check, "compare a model with its `expect:` block and with budgets", (
         "archcalc check model.yaml",
@@ -223,6 +253,15 @@ def _layers(add: Adder) -> None:
         "archcalc layers", "archcalc layers conv",
     ))  # fmt: skip
     layers.add_argument("kind", nargs="?", metavar="KIND")
+
+
+def _hardware(add: Adder) -> None:
+    what = "the devices that times are computed for; of one, its rates, checks, notes and sources"
+    listed = add("hardware", hardware.hardware, what, ("archcalc hardware", "archcalc hardware nvidia-h200 --json"))
+    names = "an id (nvidia- may be left out), a driver's name, a plain rate such as 1TFLOPS, or local"
+    listed.add_argument("name", nargs="?", metavar="NAME", help=names)
+    listed.add_argument("--devices", metavar="FILE", help="a YAML file with devices of your own")
+    listed.add_argument("--json", action="store_true", help="write exact figures as JSON")
 
 
 def _zoo(add: Adder) -> None:

@@ -16,7 +16,7 @@ from archcalc.layers import Embedding, Flatten, Identity, Permute, Reshape
 from archcalc.layers.layer import Composite, Layer, Shape
 from archcalc.model.graph import Graph, Node
 from archcalc.model.walk import Use
-from archcalc.questions import saved
+from archcalc.questions import storages
 
 Shapes = tuple[Shape, ...]
 RESERVED = torch.uint8  # bytes that cuDNN keeps for a batch norm; no layer of ours computes in it
@@ -160,9 +160,10 @@ class Bench:
     def whole(self) -> Check:
         """The bytes that training the whole network keeps, each storage once."""
         name = "the whole network"
-        found = saved.kept(self.uses, self.model.inputs, device="cuda" if self.device == "cuda" else "cpu")
-        if isinstance(found, str):
-            return Check.none(name, "saved", found)
+        device = "cuda" if self.device == "cuda" else "cpu"
+        found = storages.stays(self.uses, self.model.inputs, self.shapes, device=device)
+        if found.unsaid:
+            return Check.none(name, "saved", found.unsaid)
         if any(isinstance(module, StandIn) for module in self.network.modules()):
             return Check.none(name, "saved", "a layer of it cannot be built")
         mixed = [use.name for use in self.uses if not self._takes(use)]
@@ -178,4 +179,5 @@ class Bench:
             storage(tensor): tensor.untyped_storage().nbytes() for tensor in packed if tensor.dtype is not RESERVED
         }
         measured = sum(size for block, size in blocks.items() if block not in free)
-        return Check.of(name, "saved", saved.bytes_kept(found), measured, "bytes, each storage once")
+        stated = sum(block.bytes for block, _ in storages.kept(found))
+        return Check.of(name, "saved", stated, measured, "bytes, each storage once")

@@ -18,7 +18,7 @@ from archcalc.errors import CannotRun, ModelError, UsageError
 from archcalc.layers.layer import Shape
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import outline, walk
-from archcalc.questions import saved
+from archcalc.questions import storages
 from archcalc.questions.model import Model
 
 DEVICES = ("meta", "cpu", "cuda")
@@ -137,8 +137,8 @@ def _must_fit(model: Model, shapes: Mapping[str, Shape], device: str) -> None:
         return
     owned = sum(use.answers.params + use.answers.buffers for use in uses if not use.shared)
     owned *= 2 if device == "cuda" else 1  # a training step has gradients too
-    found = saved.kept(uses, model.inputs, device="cuda" if device == "cuda" else "cpu")
-    kept = 0 if isinstance(found, str) else saved.bytes_kept(found)
+    found = storages.stays(uses, model.inputs, shapes, device="cuda" if device == "cuda" else "cpu")
+    kept = 0 if found.unsaid else sum(block.bytes for block, _ in storages.kept(found))
     cells = (owned, *map(prod, shapes.values()), *(use.answers.elements for use in uses))
     needed = kept + sum(bytes_of(n, "float32") for n in cells)
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else available_bytes()

@@ -45,14 +45,27 @@ class Network(nn.Module):
                 owner = self.get_submodule(paths[str(use.shared_with)])
                 setattr(made, tensor, getattr(owner, tensor))
         self.outputs = tuple(ends.get(name, name) for name in model.outputs)
+        self.done_after = _last_readers(self.calls, self.outputs)
 
     def forward(self, *inputs: Tensor) -> Any:
         """Run the layers in order, on inputs in the order of the spec."""
         values = dict(zip(self.inputs, inputs, strict=True))
         for name, path, sources in self.calls:
             values[name] = self.get_submodule(path)(*(values[source] for source in sources))
+            for source in self.done_after.get(name, ()):  # nothing reads it any more: its memory is free
+                del values[source]
         results = tuple(values[name] for name in self.outputs)
         return results[0] if len(results) == 1 else results
+
+
+def _last_readers(calls: Sequence[tuple[str, str, tuple[str, ...]]], outputs: Sequence[str]) -> dict[str, list[str]]:
+    """Which values are read for the last time by each call; those that nothing reads are let go by their own."""
+    last = {name: reader for reader, _, sources in calls for name in (reader, *sources)}
+    done: dict[str, list[str]] = {}
+    for name, reader in last.items():
+        if name not in outputs:
+            done.setdefault(reader, []).append(name)
+    return done
 
 
 def _made(use: Use, stand_in: StandIn | None) -> nn.Module:
@@ -92,7 +105,7 @@ def build(model: Model, input: Sizes | dict[str, Sizes] | None = None, *, device
 
 def network_of(model: Graph, uses: Sequence[Use], *, device: str, stand_in: StandIn | None = None) -> Network:
     """The network of a walked model; `stand_in` makes a module for a layer that has none."""
-    taken = {*dir(nn.Module()), "inputs", "outputs", "calls", OWN}
+    taken = {*dir(nn.Module()), "inputs", "outputs", "calls", "done_after", OWN}
     for name in (name for use in uses for name in use.name.split("/")):
         if name in taken or "." in name:
             rule = "a layer of a module must not be called as an attribute of modules, nor have a dot in its name"

@@ -1,7 +1,7 @@
 """Activations: elementwise functions as one checked table, and those that look further than one element."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -27,6 +27,7 @@ class Row(Struct, frozen=True):
     per_element: Ops
     alpha: float | None = None  # default of the function's parameter
     keeps: tuple[str, ...] = ("input",)  # what its derivative is computed from: input, output, one inside, or noise
+    scratch: int = 0  # tensors of the input's size that PyTorch makes within the backward pass, beside the gradient
 
 
 TABLE = {
@@ -41,25 +42,29 @@ TABLE = {
     "sigmoid": Row("1 / (1 + exp(−x))", Ops(add=2, div=1, exp=1), keeps=("output",)),
     "logsigmoid": Row("−log(1 + exp(−x))", Ops(add=3, exp=2), keeps=("input", "inside")),
     "tanh": Row("tanh(x)", Ops(exp=1), keeps=("output",)),
-    "softsign": Row("x / (1 + |x|)", Ops(add=1, cmp=1, div=1), keeps=("input", "inside")),
+    "softsign": Row("x / (1 + |x|)", Ops(add=1, cmp=1, div=1), keeps=("input", "inside"), scratch=3),
     "softplus": Row("log(1 + exp(x)), x itself above a threshold", Ops(add=1, cmp=1, exp=2)),
     "silu": Row("x · sigmoid(x)", Ops(mul=1, add=2, div=1, exp=1)),
     "mish": Row("x · tanh(softplus(x))", Ops(mul=1, add=1, cmp=1, exp=3)),
     "gelu": Row("x·½·(1 + erf(x·√½))", Ops(mul=3, add=1, exp=1)),
     "gelu_tanh": Row("½·x·(1 + tanh(√(2/π)·(x + 0.044715·x·x·x)))", Ops(mul=6, add=2, exp=1)),
-    "quick_gelu": Row("x · sigmoid(1.702·x)", Ops(mul=2, add=2, div=1, exp=1), keeps=("input", "inside")),
+    "quick_gelu": Row("x · sigmoid(1.702·x)", Ops(mul=2, add=2, div=1, exp=1), keeps=("input", "inside"), scratch=1),
     "hardsigmoid": Row("min(max(x + 3, 0), 6) · (1/6)", Ops(mul=1, add=1, cmp=2)),
     "hardswish": Row("x · min(max(x + 3, 0), 6) · (1/6)", Ops(mul=2, add=1, cmp=2)),
     "hardtanh": Row("min(max(x, −1), 1)", Ops(cmp=2)),
     "hardshrink": Row("x if |x| > alpha else 0", Ops(cmp=2), alpha=0.5),
     "softshrink": Row("x ∓ alpha beyond ±alpha, else 0", Ops(add=1, cmp=2), alpha=0.5),
-    "tanhshrink": Row("x − tanh(x)", Ops(add=1, exp=1), keeps=("inside",)),
-    "abs": Row("|x|", Ops(cmp=1)),
+    "tanhshrink": Row("x − tanh(x)", Ops(add=1, exp=1), keeps=("inside",), scratch=1),
+    "abs": Row("|x|", Ops(cmp=1), scratch=1),
     "exp": Row("exp(x)", Ops(exp=1), keeps=("output",)),
     "log": Row("log(x)", Ops(exp=1)),
-    "sqrt": Row("√x", Ops(div=1), keeps=("output",)),
-    "square": Row("x·x", Ops(mul=1)),
+    "sqrt": Row("√x", Ops(div=1), keeps=("output",), scratch=1),
+    "square": Row("x·x", Ops(mul=1), scratch=2),
 }
+
+
+IN_FLOAT32 = ("exp", "log", "softplus", "square")  # under mixed precision; source: PyTorch's list of autocast ops
+FROM_RESULT = ("relu6", "hardtanh", "leaky_relu", "elu", "selu")  # their in-place forms derive from the result
 
 
 def check(table: dict[str, Row]) -> None:
@@ -101,6 +106,11 @@ class Activation(Layer, frozen=True):
         """The function's parameter: as given, else its default; None where the formula has none."""
         return TABLE[self.function].alpha if self.alpha is None else self.alpha
 
+    @property
+    def autocast(self) -> Literal["float32", "follows"]:  # type: ignore[override]
+        """PyTorch's mixed precision computes some functions in float32."""
+        return "float32" if self.function in IN_FLOAT32 else "follows"
+
     def out(self, *xs: Shape) -> Shape:
         return xs[0]
 
@@ -115,9 +125,16 @@ class Activation(Layer, frozen=True):
             "input": Saved(0, prod(y)),
             "output": Saved("output", prod(y)),
             "inside": Saved("own", prod(y)),
-            "noise": Saved("own", prod(y), "mask"),
+            "noise": Saved("own", prod(y), "mask"),  # made at inference too
         }
         return tuple(tensors[name] for name in keeps)
+
+    def in_place(self, training: bool) -> bool:
+        keeps_result = TABLE[self.function].keeps == ("output",) or self.function in FROM_RESULT
+        return keeps_result or not training
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
+        return 0, TABLE[self.function].scratch * prod(y)
 
 
 for _name, _row in TABLE.items():
@@ -132,6 +149,8 @@ class PReLU(Layer, frozen=True):
     Parameters: 1, or channels if per_channel. Operations per element: 1 multiplication, 1 comparison.
     Source: docs/conventions.md; He et al. (2015).
     """
+
+    autocast: ClassVar = "half"
 
     per_channel: Annotated[bool, Meta(description="one slope per channel instead of one for all")] = False
 
@@ -148,6 +167,9 @@ class PReLU(Layer, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_input(y)
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
+        return 0, prod(y)  # the slope's gradient of every element, before they are summed
 
 
 @register("glu", example="glu", on=[(1, 64, 56, 56)])
@@ -187,6 +209,8 @@ class Softmax(Layer, frozen=True):
     Ops(mul=0, add=19, cmp=9, div=10, exp=10)
     """
 
+    autocast: ClassVar = "float32"
+
     axis: Annotated[int, Meta(description="the axis that sums to one; -1 is the last, 1 the channels")] = -1
 
     def out(self, *xs: Shape) -> Shape:
@@ -208,6 +232,8 @@ class LogSoftmax(Layer, frozen=True):
     Operations per row of n: n − 1 comparisons, 2n subtractions, n exp, n − 1 additions, 1 log.
     Source: docs/conventions.md.
     """
+
+    autocast: ClassVar = "float32"
 
     axis: Annotated[int, Meta(description="the axis that is normalised; -1 is the last, 1 the channels")] = -1
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from archcalc.algebra.num import divides, less, prod
+from archcalc.algebra.num import divides, largest, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
 from archcalc.layers.layer import (
@@ -71,6 +71,7 @@ class Conv(Layer, frozen=True):
     (1, 20, 24, 24)
     """
 
+    autocast: ClassVar = "half"
     image: ClassVar = True
 
     filters: Filters
@@ -145,6 +146,7 @@ class ConvTranspose(Layer, frozen=True):
     (1, 16, 20, 20)
     """
 
+    autocast: ClassVar = "half"
     image: ClassVar = True
 
     filters: Filters
@@ -236,6 +238,15 @@ class ConvTranspose(Layer, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_input(xs[0])
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
+        _, _, *cells = xs[0]
+        batch, filters, *_ = y
+        windows = self.windows(xs[0])
+        if evenly_padded(windows) and not isinstance(self.padding, str):
+            return 0, 0
+        full = [(n - 1) * w.stride + w.span + largest(-w.after, 0) for w, n in zip(windows, cells, strict=True)]
+        return (batch * filters * prod(full),) * 2  # PyTorch crops evenly; otherwise a whole output is made first
 
 
 @register("depthwise_conv", example="depthwise_conv: {kernel: 3, padding: same}", on=[(1, 32, 112, 112)])

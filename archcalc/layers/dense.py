@@ -22,6 +22,7 @@ class Dense(Layer, frozen=True):
     (1, 10)
     """
 
+    autocast: ClassVar = "half"
     image: ClassVar = False
 
     units: Annotated[int, Meta(description="output features")]
@@ -61,6 +62,7 @@ class MatMul(Layer, frozen=True):
     (1, 12, 64, 64)
     """
 
+    autocast: ClassVar = "half"
     image: ClassVar = False
 
     transpose_second: Annotated[bool, Meta(description="swap the last two axes of the second input first")] = False

@@ -81,6 +81,16 @@ class Combine(Layer, frozen=True):
             kept.append(Saved(number, prod(xs[number]), wanted_by=right))
         return tuple(tensor for tensor in kept if tensor.wanted_by)
 
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
+        """A result so far is let go; a gradient is made in the output's size before it is summed to an input's."""
+        so_far = prod(y) if len(xs) > 2 and self.function in ("add", "subtract") else 0
+        repeated = any(differ(prod(x), prod(y)) is not False for x in xs)
+        spread = {"divide": 3, "maximum": 1, "minimum": 1}.get(self.function, 0)
+        return so_far, (spread + (1 if repeated and self.function != "divide" else 0)) * prod(y)
+
+    def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
+        return (self.function == "add" or (self.function == "subtract" and number == 0)) and xs[number] == y
+
 
 for _name, _summary in SUMMARIES.items():
     _example = f"{_name}: {{from: [a, b]}}"
@@ -113,3 +123,6 @@ class Concat(Layer, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return ()
+
+    def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
+        return True  # a part of it

@@ -36,6 +36,7 @@ class Saved(Struct, frozen=True):
     role: Literal["activation", "index", "mask", "statistic"] = "activation"
     dtype: str | None = None  # None: what the model computes in
     wanted_by: int | str | tuple[int, ...] | None = None  # kept only if this input, one of these, or this weight trains
+    training_only: bool = False  # inference does not make it at all
 
 
 class Layer(Struct, frozen=True):
@@ -47,6 +48,7 @@ class Layer(Struct, frozen=True):
     at_least: ClassVar[Mapping[str, int]] = {}  # the smallest legal value of integer fields
     arity: ClassVar[tuple[int, int | None]] = (1, 1)  # how many inputs it takes; None: no upper end
     moves_data: ClassVar[bool] = False  # the output holds the input's values, in the input's dtype
+    autocast: ClassVar[Literal["half", "float32", "follows"]] = "follows"  # what PyTorch's mixed precision computes in
     image: ClassVar[bool | None] = None  # is axis 1 of the output channels, before spatial axes; None: as in the input
 
     def __post_init__(self) -> None:
@@ -90,6 +92,25 @@ class Layer(Struct, frozen=True):
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...] | None:
         """What PyTorch keeps for the backward pass on a `cuda` or `cpu` device; None where the kind does not say."""
         return None
+
+    def aliases(self, training: bool) -> bool:
+        """Does the output lie in the first input's memory, nothing being copied?"""
+        return False
+
+    def in_place(self, training: bool) -> bool:
+        """Can it overwrite its input and still be differentiated?"""
+        return False
+
+    def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
+        """Does this input's gradient lie in the memory of the output's gradient, nothing being computed?"""
+        return False
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
+        """Elements made and let go within the forward and the backward pass, beside what `saved` lists as its own.
+
+        As PyTorch computes it: most kinds are one kernel and need none; those that it composes of several do.
+        """
+        return 0, 0
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         """One window per spatial axis, where the kind moves windows."""

@@ -29,9 +29,11 @@ def normalise(elements: int, rows: int, affine: bool) -> Ops:
     return Ops(mul=2 * elements + learned + 2 * rows, add=2 * (elements - rows) + elements + learned + rows, div=rows)
 
 
-def keeps_statistics(x: Shape, rows: int, dtype: str | None = "float32") -> tuple[Saved, ...]:
+def keeps_statistics(
+    x: Shape, rows: int, dtype: str | None = "float32", *, training_only: bool = False
+) -> tuple[Saved, ...]:
     """The input, and each row's mean and inverse deviation; these are float32 also where the input is half."""
-    return (Saved(0, prod(x)), *[Saved("own", rows, "statistic", dtype)] * 2)
+    return (Saved(0, prod(x)), *[Saved("own", rows, "statistic", dtype, training_only=training_only)] * 2)
 
 
 def channel_weights(channels: int, affine: bool) -> dict[str, Weight]:
@@ -75,7 +77,7 @@ class BatchNorm(Layer, frozen=True):
         return normalise(elements=prod(y), rows=y[1], affine=self.affine)
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
-        return keeps_statistics(xs[0], rows=y[1])
+        return keeps_statistics(xs[0], rows=y[1], training_only=self.running)
 
 
 @register("instance_norm", example="instance_norm", on=[(1, 64, 56, 56)])
@@ -116,6 +118,8 @@ class GroupNorm(Layer, frozen=True):
     Source: docs/conventions.md, group norm; Wu and He (2018).
     """
 
+    autocast: ClassVar = "float32"
+
     image: ClassVar = True
 
     groups: Annotated[int, Meta(description="groups that the channels are divided into")]
@@ -151,6 +155,8 @@ class LayerNorm(Layer, frozen=True):
     >>> LayerNorm().weights((1, 197, 768))["weight"].shape
     (768,)
     """
+
+    autocast: ClassVar = "float32"
 
     axes: Axes = -1
     affine: Affine = True
@@ -229,6 +235,8 @@ class LocalResponseNorm(Layer, frozen=True):
     Ops(mul=3, add=1, cmp=0, div=1, exp=2)
     """
 
+    autocast: ClassVar = "float32"
+
     image: ClassVar = True
 
     size: Annotated[int, Meta(description="channels in one sum")] = 5
@@ -250,7 +258,11 @@ class LocalResponseNorm(Layer, frozen=True):
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         batch, channels, *axes = y
         squares = batch * (channels + self.size - 1) * prod(axes)  # padded at both ends of the channels, then averaged
-        return (Saved(0, prod(y)), Saved("own", squares), *[Saved("own", prod(y))] * 2)  # base and power
+        kept = (squares, prod(y), prod(y))  # squares, base and power
+        return (Saved(0, prod(y)), *[Saved("own", elements, training_only=True) for elements in kept])
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
+        return 0 if training else 2 * prod(y), 0  # three tensors while the power is taken, before the output is made
 
 
 def with_channels(layer: Layer, x: Shape) -> Shape:

@@ -49,6 +49,9 @@ class Reduce(Layer, frozen=True):
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_input(xs[0]) + keeps_output(y) if self.function == "reduce_max" else ()
 
+    def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
+        return self.function == "reduce_sum"  # every cell of a sum has the same gradient
+
 
 for _name, _summary in SUMMARIES.items():
     _example = f"{_name}: {{axes: [2, 3]}}"

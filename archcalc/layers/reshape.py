@@ -24,8 +24,18 @@ class Moves(Layer, frozen=True):
         return ()
 
 
+class View(Moves, frozen=True):
+    """A layer that only names the same memory otherwise: nothing is copied, in either direction."""
+
+    def aliases(self, training: bool) -> bool:
+        return True
+
+    def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
+        return True
+
+
 @register("identity", example="identity", on=[(1, 64, 56, 56)])
-class Identity(Moves, frozen=True):
+class Identity(View, frozen=True):
     """Hand the input on: a name for a place. Output: the input's shape; 0 operations, by definition."""
 
     def out(self, *xs: Shape) -> Shape:
@@ -52,10 +62,19 @@ class Dropout(Moves, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         if self.rate in (0, 1):  # nothing is dropped, or everything: PyTorch multiplies by one zero
-            return () if self.rate == 0 else (Saved("own", 1, "mask"),)
+            return () if self.rate == 0 else (Saved("own", 1, "mask", training_only=True),)
         masked = {"channel_dropout": prod(y[:2]), "drop_path": y[0]}.get(self.function, prod(y))
         truth = "bool" if self.function == "dropout" and device == "cuda" else None  # one fused kernel keeps no factors
-        return (Saved("own", masked, "mask", truth),)
+        return (Saved("own", masked, "mask", truth, training_only=True),)
+
+    def aliases(self, training: bool) -> bool:
+        return not training or self.rate == 0
+
+    def in_place(self, training: bool) -> bool:
+        return True  # what it keeps is the mask
+
+    def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
+        return self.rate == 0
 
 
 VARIANTS = {
@@ -72,7 +91,7 @@ for _name, _summary in VARIANTS.items():
 
 
 @register("flatten", example="flatten", on=[(1, 20, 5, 5)], main="start")
-class Flatten(Moves, frozen=True):
+class Flatten(View, frozen=True):
     """Join the axes from `start` to `end` into one; the batch stays. 0 operations.
 
     The order of the values (channels first or last) changes no count: the columns of the next layer swap.
@@ -94,7 +113,7 @@ class Flatten(Moves, frozen=True):
 
 
 @register("reshape", example="reshape: [20, 25]", on=[(1, 500)])
-class Reshape(Moves, frozen=True):
+class Reshape(View, frozen=True):
     """Lay the same values out in another shape; the batch stays, one size may be -1 (what is left). 0 operations.
 
     >>> Reshape(shape=(-1, 25)).out((2, 500))
@@ -119,7 +138,7 @@ class Reshape(Moves, frozen=True):
 
 
 @register("permute", example="permute: [0, 2, 3, 1]", on=[(1, 20, 5, 6)])
-class Permute(Moves, frozen=True):
+class Permute(View, frozen=True):
     """Reorder the axes; the batch, axis 0, stays first. 0 operations.
 
     >>> Permute(order=(0, 2, 3, 1)).out((1, 20, 5, 6))

@@ -88,7 +88,7 @@ class ClosedForm(Struct, frozen=True, dict=True, eq=False):
         both = {name: self.assumptions.domain(name).and_(domain) or domain for name, domain in domains.items()}
         way = Substitution([symbol.name for symbol in self.symbols], Assumptions(both, self.assumptions.equal))
         forward = {way.symbols[name]: value for name, value in way.forward.items()}
-        return tuple(_shortest(expression.subs(forward), way.back) for expression in self.expressions)
+        return tuple(shortest(expression.subs(forward), way.back) for expression in self.expressions)
 
     @property
     def conditions(self) -> list[str]:
@@ -179,10 +179,10 @@ class Derivation:
         if of == "output":
             outputs = (use for use in reversed(wanted) if layer or use.node.name == self.model.outputs[0])
             shape = next(outputs).answers.y
-            return tuple(_shortest(size, way.back) for size in shape), partial
+            return tuple(shortest(size, way.back) for size in shape), partial
         total = sum(self.amount(use, BYTES_OF.get(of, of)) for use in wanted)
         total = bytes_of(total, self.dtype) if of in BYTES_OF else total
-        return (_shortest(total, way.back),), partial
+        return (shortest(total, way.back),), partial
 
     def walk(self, way: Substitution, ask: Callable[[Layer, tuple[Shape, ...]], Answers]) -> list[Use]:
         """The walk with what the symbols stand for in their places."""
@@ -341,7 +341,7 @@ def _normal(size: Any) -> Any:
     return normal(size) if is_symbolic(size) else size
 
 
-def _shortest(expression: Any, back: Mapping[Any, Any]) -> Any:
+def shortest(expression: Any, back: Mapping[Any, Any]) -> Any:
     """The expression in the symbols again: as sums of products, or expanded where that is shorter to read."""
     kept = floored(expression).subs(back)
     expanded = normal(kept)

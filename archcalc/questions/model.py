@@ -9,6 +9,7 @@ from archcalc.model.sizes import Sizes
 if TYPE_CHECKING:
     from archcalc.questions.closed_form import ClosedForm
     from archcalc.questions.explain import Explanation
+    from archcalc.questions.memory import Memory
     from archcalc.questions.solve import Solution
     from archcalc.questions.sweep import Sweep
 
@@ -70,3 +71,17 @@ class Model(Network, frozen=True, dict=True, eq=False):
         from archcalc.questions.solve import solve
 
         return solve(self, maximised, subject_to, **options)
+
+    def memory(self, input: Sizes | Mapping[str, Sizes] | None = None, **options: Any) -> "Memory":
+        """How much memory inference and training take, in bytes: named quantities, peaks and their moments.
+
+        Options: `batch`, `dtype` as of a report; `training=True` with `optimizer` (none, sgd, momentum, adam, adamw,
+        rmsprop, adagrad), `amp` (float16 or bfloat16: mixed precision), `checkpoint` (layers or blocks to a segment
+        that is computed twice) at a `depth` of the names, `in_place`, `hold="blocks"`, `set_to_none=False`,
+        `master=True`, `allocator="exact"` (no rounding to 512 B). `.forms()` are closed forms, `.plot(path)` draws
+        the timeline.
+        Raises UsageError for a wrong argument and ModelError where the shapes do not fit.
+        """
+        from archcalc.questions.memory import memory
+
+        return memory(self, input, **options)

@@ -6,7 +6,8 @@ from itertools import islice
 from typing import Any
 
 from archcalc.algebra.units import grouped
-from archcalc.errors import CannotRun, UsageError
+from archcalc.errors import UsageError
+from archcalc.views.drawing import check_file, save
 from archcalc.views.table import Table
 
 SHOWN = 1000  # rows of a printed table
@@ -100,18 +101,10 @@ def resumed(sweep: Any, part: str, header: str) -> tuple[int, int]:
 
 def check_plot(sweep: Any, path: str) -> None:
     """Refuse what cannot be drawn, before anything is computed."""
-    if not path.endswith((".svg", ".png")):
-        raise UsageError("--plot", "must be an .svg or .png file", path)
+    check_file(path)
     if sweep.points > DRAWN:
         way_out = f"--sample {DRAWN}, or fewer values"
         raise UsageError("--plot", f"must have at most {DRAWN:,} points", f"{sweep.points:,}", way_out=way_out)
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-    except ModuleNotFoundError as error:
-        way_out = "pip install 'archcalc[plot]', or '.[plot]' in a copy of the repository"
-        raise CannotRun("plot", "needs Matplotlib", str(error), way_out=way_out) from None
 
 
 def plot(sweep: Any, path: str) -> None:
@@ -135,21 +128,7 @@ def plot(sweep: Any, path: str) -> None:
             f"{quantity} [{UNITS.get(quantity, 'operations')}]" if UNITS.get(quantity) != quantity else quantity
         )
     figure.suptitle(heading(sweep))
-    _saved(figure, path)
-    pyplot.close(figure)
-
-
-def _saved(figure: Any, path: str) -> None:
-    """Written beside its place first, and then put there."""
-    beside = f"{path}.{os.getpid()}.part"
-    try:
-        figure.savefig(beside, format=path.rsplit(".", 1)[1], dpi=150)
-        os.replace(beside, path)
-    except OSError as error:
-        raise UsageError("--plot", "must be a file that can be written", f"{path}: {error.strerror}") from None
-    finally:
-        if os.path.exists(beside):
-            os.unlink(beside)
+    save(figure, path)
 
 
 LINES = 12  # of one panel
