@@ -96,6 +96,16 @@ class Window(Struct, frozen=True, gc=False):
             reached = largest(reached, last)
         return called(met, "stops on cells")
 
+    def taps_that_meet(self, n: int, stops: int) -> int:
+        """Taps that lie on a cell of the axis, and not on padding, at one stop or more.
+
+        >>> Window(kernel=3, before=1, after=1).taps_that_meet(1, stops=1)
+        1
+        """
+        if self.before == 0 and self.after == 0:
+            return self.kernel
+        return sum(less(0, self._stops_inside(tap, n, 0, stops)) is not False for tap in range(self.kernel))
+
     def _stops_inside(self, tap: int, n: int, start: int, end: int) -> int:
         """How many stops o with start ≤ o < end put this tap on a cell 0 … n − 1."""
         offset = tap * self.dilation - self.before

@@ -5,7 +5,10 @@ import re
 from typing import Any
 
 from archcalc.cli.common import as_json, format_of, keep_the_model, model_of, size_of, width, write
+from archcalc.dialects.devices import read_devices
 from archcalc.errors import UsageError
+from archcalc.hardware.calibration import Calibration, load
+from archcalc.hardware.device import Device, device
 from archcalc.views.drawing import check_file
 
 
@@ -32,6 +35,37 @@ def memory(options: argparse.Namespace) -> int:
     if options.plot:
         found.plot(options.plot)
     return 0
+
+
+def time(options: argparse.Namespace) -> int:
+    """Print how long it takes on a device, at least and as expected."""
+    from archcalc.views import time as views
+
+    keep_the_model(options)
+    if options.plot:
+        check_file(options.plot)
+    size = size_of(options)
+    on = device(options.device, read_devices(options.devices) if options.devices is not None else None)
+    found = model_of(options).time(
+        on, size["input"], batch=size["batch"], dtype=size["dtype"], math_mode=options.math_mode,
+        training=options.training, calibration=[calibration_of(path, on) for path in options.calibration],
+        energy=options.energy,
+    )  # fmt: skip
+    style = options.format or format_of(options.output)
+    if style not in ("text", "json", "csv"):
+        raise UsageError("--format", "must be text, csv or json", style)
+    if options.plot:
+        views.check_plot(found)
+    page = as_json(found.to_dict()) if style == "json" else views.csv(found) if style == "csv" else ""
+    write(page or views.text(found, width()), options.output)
+    if options.plot:
+        found.plot(options.plot)
+    return 0
+
+
+def calibration_of(path: str, on: Device) -> Calibration:
+    """A calibration file, which must be of this device."""
+    return load(path, on)
 
 
 def choices_of(options: argparse.Namespace) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from archcalc.algebra.dtype import MODEL_DTYPES
 from archcalc.algebra.ops import CONVENTIONS
 from archcalc.cli import asking, commands, costs, hardware
 from archcalc.errors import ArchcalcError, CannotRun, ModelError, UsageError
+from archcalc.hardware.rates import MATH_MODES
 from archcalc.questions.account import OPTIMIZERS
 from archcalc.questions.check import BUDGETS
 from archcalc.questions.quantities import QUANTITIES, USUAL
@@ -75,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="archcalc", description=what)
     top.add_argument("--version", action="version", version=f"archcalc {__version__}")
     add = _adder(top.add_subparsers(required=True, metavar="COMMAND"))
-    asked = (_report, _explain, _formula, _sweep, _solve, _diff, _memory, _check, _verify)
+    asked = (_report, _explain, _formula, _sweep, _solve, _diff, _memory, _time, _check, _verify)
     for command in (*asked, _layers, _hardware, _zoo, _schema):
         command(add)
     return top
@@ -202,6 +203,30 @@ def _memory(add: Adder) -> None:
     memory.add_argument("--plot", metavar="FILE", help="draw the timeline into an .svg or .png file")
     memory.add_argument("--format", choices=["text", "csv", "json"], help="what to write; default text")
     _written(memory)
+
+
+def _time(add: Adder) -> None:
+    time = add("time", costs.time, "how long it takes on a device: at least, as expected, and why practice is slower", (
+        "archcalc time zoo:digits --input 1024x1024 --device 1TFLOPS",
+        "archcalc time zoo:resnet50 --batch 32 --device nvidia-h200 --dtype bfloat16 --training",
+    ))  # fmt: skip
+    _model_options(time)
+    _device_options(time)
+    time.add_argument("--training", action="store_true", help="forward and backward, not only forward")
+    time.add_argument("--energy", action="store_true", help="also the energy, as a range of published figures")
+    time.add_argument("--plot", metavar="FILE", help="draw the roofline into an .svg or .png file")
+    time.add_argument("--format", choices=["text", "csv", "json"], help="what to write; default text")
+    _written(time)
+
+
+def _device_options(command: argparse.ArgumentParser, *, needed: bool = True) -> None:
+    which = "an id of archcalc hardware, a rate such as 1TFLOPS, or local"
+    command.add_argument("--device", required=needed, metavar="NAME", help=which)
+    command.add_argument("--devices", metavar="FILE", help="a YAML file with devices of your own")
+    mode = "how float32 is multiplied: torch (its defaults: convolutions in TF32), ieee, or tf32"
+    command.add_argument("--math-mode", choices=MATH_MODES, default="torch", help=mode)
+    fitted = "what archcalc calibrate wrote for this device, instead of default numbers; may be given for each rate"
+    command.add_argument("--calibration", metavar="FILE", action="append", default=[], help=fitted)
 
 
 def _memory_options(command: argparse.ArgumentParser) -> None:

@@ -209,6 +209,7 @@ class Softmax(Layer, frozen=True):
     Ops(mul=0, add=19, cmp=9, div=10, exp=10)
     """
 
+    pace: ClassVar = "softmax"
     autocast: ClassVar = "float32"
 
     axis: Annotated[int, Meta(description="the axis that sums to one; -1 is the last, 1 the channels")] = -1
@@ -233,6 +234,7 @@ class LogSoftmax(Layer, frozen=True):
     Source: docs/conventions.md.
     """
 
+    pace: ClassVar = "softmax"
     autocast: ClassVar = "float32"
 
     axis: Annotated[int, Meta(description="the axis that is normalised; -1 is the last, 1 the channels")] = -1

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from archcalc.algebra.num import divides, largest, less, prod
 from archcalc.algebra.ops import Ops
+from archcalc.algebra.product import Product
 from archcalc.algebra.window import Window
 from archcalc.layers.layer import (
     Composite,
@@ -25,6 +26,7 @@ from archcalc.layers.windowed import (
     Cropping,
     Padding,
     PerAxis,
+    cells_read,
     evenly_padded,
     kept_under,
     per_axis,
@@ -120,6 +122,19 @@ class Conv(Layer, frozen=True):
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         windows = self.windows(xs[0])
         return (kept_under(windows, xs[0], copied=not evenly_padded(windows)),)
+
+    def product(self, xs: Sequence[Shape], y: Shape) -> Product:
+        batch, filters, *stops = y
+        return Product(self.groups, batch * prod(stops), filters // self.groups, self.taps(xs[0]))
+
+    def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
+        return (cells_read(self.windows(xs[0]), xs[0], y[2:]),)
+
+    def reads_weights(self, xs: Sequence[Shape], y: Shape) -> int:
+        _, channels, *axes = xs[0]
+        windows = zip(self.windows(xs[0]), axes, y[2:], strict=True)
+        taps = prod(window.taps_that_meet(n, stops) for window, n, stops in windows)
+        return self.filters * (channels // self.groups) * taps + (self.filters if self.bias else 0)
 
     def taps(self, x: Shape) -> int:
         """Terms of one dot product."""
@@ -247,6 +262,12 @@ class ConvTranspose(Layer, frozen=True):
             return 0, 0
         full = [(n - 1) * w.stride + w.span + largest(-w.after, 0) for w, n in zip(windows, cells, strict=True)]
         return (batch * filters * prod(full),) * 2  # PyTorch crops evenly; otherwise a whole output is made first
+
+    def product(self, xs: Sequence[Shape], y: Shape) -> Product:
+        batch, channels, *cells = xs[0]
+        kernel = prod(per_axis(self, "kernel", len(cells)))
+        filters = self.filters // self.groups
+        return Product(self.groups, batch * prod(cells), filters * kernel, channels // self.groups)
 
 
 @register("depthwise_conv", example="depthwise_conv: {kernel: 3, padding: same}", on=[(1, 32, 112, 112)])

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from archcalc.algebra.num import differ, prod
 from archcalc.algebra.ops import Ops
+from archcalc.algebra.product import Product
 from archcalc.layers.conv import Bias, linear_ops, with_bias
 from archcalc.layers.layer import Layer, Saved, Shape, Weight, register, shown
 
@@ -49,6 +50,10 @@ class Dense(Layer, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return (Saved(0, prod(xs[0]), wanted_by="weight"),)
+
+    def product(self, xs: Sequence[Shape], y: Shape) -> Product:
+        *rows, features = xs[0]
+        return Product(1, prod(rows), self.units, features)
 
 
 @register("matmul", example="matmul: {from: [a, b]}", on=[(1, 12, 64, 32), (1, 12, 32, 64)])
@@ -95,3 +100,8 @@ class MatMul(Layer, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return (Saved(0, prod(xs[0]), wanted_by=1), Saved(1, prod(xs[1]), wanted_by=0))
+
+    def product(self, xs: Sequence[Shape], y: Shape) -> Product:
+        *lead, rows, inner = xs[0]
+        *_, columns = y
+        return Product(prod(lead), rows, columns, inner)

@@ -38,3 +38,6 @@ class Embedding(Layer, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return (Saved(0, prod(xs[0]), "index", "int64"),)
+
+    def reads_weights(self, xs: Sequence[Shape], y: Shape) -> int:
+        return self.width  # all indices may be the same

@@ -8,6 +8,7 @@ from msgspec.structs import force_setattr
 
 from archcalc.algebra.num import less, prod
 from archcalc.algebra.ops import Ops
+from archcalc.algebra.product import Product
 from archcalc.algebra.window import Window
 from archcalc.errors import LayerError
 
@@ -48,6 +49,7 @@ class Layer(Struct, frozen=True):
     at_least: ClassVar[Mapping[str, int]] = {}  # the smallest legal value of integer fields
     arity: ClassVar[tuple[int, int | None]] = (1, 1)  # how many inputs it takes; None: no upper end
     moves_data: ClassVar[bool] = False  # the output holds the input's values, in the input's dtype
+    pace: ClassVar[Literal["elementwise", "softmax", "norm"]] = "elementwise"  # how it moves through memory
     autocast: ClassVar[Literal["half", "float32", "follows"]] = "follows"  # what PyTorch's mixed precision computes in
     image: ClassVar[bool | None] = None  # is axis 1 of the output channels, before spatial axes; None: as in the input
 
@@ -111,6 +113,18 @@ class Layer(Struct, frozen=True):
         As PyTorch computes it: most kinds are one kernel and need none; those that it composes of several do.
         """
         return 0, 0
+
+    def product(self, xs: Sequence[Shape], y: Shape) -> Product | None:
+        """The matrix products that its linear part is, padding taps included; None where it has no linear part."""
+        return None
+
+    def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
+        """Distinct elements of each input that the output depends on; most kinds depend on all."""
+        return tuple(map(prod, xs))
+
+    def reads_weights(self, xs: Sequence[Shape], y: Shape) -> int:
+        """Distinct elements of its tensors that the output depends on, at least."""
+        return sum(prod(weight.shape) for weight in self.weights(*xs).values() if weight.role != "counter")
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         """One window per spatial axis, where the kind moves windows."""

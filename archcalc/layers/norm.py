@@ -54,6 +54,7 @@ class BatchNorm(Layer, frozen=True):
     1600
     """
 
+    pace: ClassVar = "norm"
     image: ClassVar = True
 
     affine: Affine = True
@@ -88,6 +89,7 @@ class InstanceNorm(Layer, frozen=True):
         batch × channels rows. Source: docs/conventions.md, layer norm; Ulyanov et al. (2016).
     """
 
+    pace: ClassVar = "norm"
     image: ClassVar = True
 
     affine: Affine = False
@@ -118,6 +120,7 @@ class GroupNorm(Layer, frozen=True):
     Source: docs/conventions.md, group norm; Wu and He (2018).
     """
 
+    pace: ClassVar = "norm"
     autocast: ClassVar = "float32"
 
     image: ClassVar = True
@@ -156,6 +159,7 @@ class LayerNorm(Layer, frozen=True):
     (768,)
     """
 
+    pace: ClassVar = "norm"
     autocast: ClassVar = "float32"
 
     axes: Axes = -1
@@ -197,6 +201,8 @@ class RMSNorm(Layer, frozen=True):
     >>> RMSNorm().ops([(1, 1, 4)], (1, 1, 4))
     Ops(mul=13, add=4, cmp=0, div=1, exp=0)
     """
+
+    pace: ClassVar = "norm"
 
     axes: Axes = -1
     affine: Affine = True

@@ -12,6 +12,7 @@ from archcalc.layers.layer import Layer, Saved, Shape, image, keeps_input, keeps
 from archcalc.layers.windowed import (
     Padding,
     PerAxis,
+    cells_read,
     does_not_fit,
     evenly_padded,
     kept_under,
@@ -93,6 +94,9 @@ class MaxPool(Layer, frozen=True):
         taps = taps_inside(windows, axes, stops) - windows_that_meet(windows, axes, stops)
         return Ops(cmp=batch * channels * taps)
 
+    def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
+        return (cells_read(self.windows(xs[0]), xs[0], y[2:]),)
+
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return (pooled_over(self, xs[0]), indices(y))
 
@@ -142,6 +146,9 @@ class AvgPool(Layer, frozen=True):
         taps = batch * channels * taps_inside(windows, axes, stops)
         return Ops(mul=prod(y), add=taps - prod(y))
 
+    def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
+        return (cells_read(self.windows(xs[0]), xs[0], y[2:]),)
+
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         over = pooled_over(self, xs[0])
         counts = Saved("own", prod(y), "statistic")  # how many cells each mean is of, where they are counted apart
@@ -177,6 +184,7 @@ def pooled(pool: MaxPool | AvgPool, x: Shape) -> Shape:
 class GlobalPool(Layer, frozen=True):
     """Pool every spatial axis whole; no weights."""
 
+    pace: ClassVar = "norm"
     image: ClassVar = True
 
     keep_axes: Keep = True

@@ -1,7 +1,7 @@
 """Reductions over any axes: mean, sum and maximum."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -25,6 +25,8 @@ class Reduce(Layer, frozen=True):
     >>> Reduce("reduce_mean", axes=(2, 3)).out((1, 64, 56, 56))
     (1, 64)
     """
+
+    pace: ClassVar = "norm"
 
     function: str
     axes: Annotated[int | tuple[int, ...], Meta(description="axes to reduce; -1 is the last, 0 the batch is no choice")]

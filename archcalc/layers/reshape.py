@@ -220,6 +220,9 @@ class Crop(Moves, frozen=True):
             raise self.error("at least one cell must be left", f"{shown(axes)} cropped to {shown(sizes)}")
         return (batch, channels, *sizes)
 
+    def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
+        return (prod(y),)
+
 
 @register("pixel_shuffle", example="pixel_shuffle: 2", on=[(1, 64, 32, 32)])
 class PixelShuffle(Moves, frozen=True):

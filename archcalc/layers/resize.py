@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from archcalc.algebra.num import prod
+from archcalc.algebra.num import prod, smallest
 from archcalc.algebra.ops import Ops
 from archcalc.layers.layer import Layer, Saved, Shape, image, register
 from archcalc.layers.windowed import PerAxis, per_axis
@@ -76,3 +76,9 @@ class Resize(Layer, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return ()
+
+    def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
+        """At least one cell for each output cell; a second input only says a size."""
+        batch, channels, *axes = xs[0]
+        reached = [smallest(n, size) for n, size in zip(axes, y[2:], strict=True)]
+        return (batch * channels * prod(reached), *[0] * (len(xs) - 1))

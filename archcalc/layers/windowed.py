@@ -108,3 +108,10 @@ def taps_inside(windows: Sequence[Window], axes: Sequence[int], stops: Sequence[
     for window, n, count in zip(windows, axes, stops, strict=True):
         total = total * window.valid_taps(n, count)
     return total
+
+
+def cells_read(windows: Sequence[Window], x: Shape, stops: Sequence[int]) -> int:
+    """Elements of an input that at least one tap lies on; a stride above the kernel leaves some out."""
+    batch, channels, *axes = x
+    reached = [window.cells_reached(n, count) for window, n, count in zip(windows, axes, stops, strict=True)]
+    return batch * channels * prod(reached)

@@ -75,9 +75,11 @@ class Account:
     """Adds up what a walked network takes."""
 
     def __init__(
-        self, model: Graph, uses: Sequence[Use], shapes: Mapping[str, Shape], dtype: str, choices: Choices
-    ) -> None:
+        self, model: Graph, uses: Sequence[Use], shapes: Mapping[str, Shape], dtype: str, choices: Choices,
+        *, device: str = "cuda", sums_in_place: bool = True,
+    ) -> None:  # fmt: skip
         self.model, self.uses, self.shapes, self.dtype, self.choices = model, uses, shapes, dtype, choices
+        self.device, self.sums_in_place = device, sums_in_place
         ends = {use.node.name: use.name for use in uses}
         self.outputs = list(dict.fromkeys(ends[name] for name in model.outputs if name in ends))
         self.granule = GRANULE if choices.allocator == "cuda" else 1
@@ -89,7 +91,7 @@ class Account:
         return {
             training: stays(
                 self.uses, inputs, self.shapes, dtype=self.dtype, amp=choices.amp, training=training,
-                in_place=choices.in_place,
+                in_place=choices.in_place, device=self.device,
             )
             for training in ((False, True) if choices.training else (False,))
         }  # fmt: skip
@@ -163,7 +165,7 @@ class Account:
         parted = segments(found.uses, choices.checkpoint, choices.depth) if choices.checkpoint and training else ()
         one_pass = Pass(
             found, self.outputs, ledger, training=training, blocks_hold=choices.hold == "blocks",
-            gradients_stay=not choices.set_to_none, segments=parted,
+            gradients_stay=not choices.set_to_none, sums_in_place=self.sums_in_place, segments=parted,
         )  # fmt: skip
         with contextlib.suppress(Reached):
             one_pass.run()

@@ -68,12 +68,14 @@ class Pass:
 
     def __init__(
         self, found: Stays, outputs: Sequence[str], ledger: Ledger, *, training: bool,
-        blocks_hold: bool = False, gradients_stay: bool = False, segments: Sequence[Sequence[Stay]] = (),
+        blocks_hold: bool = False, gradients_stay: bool = False, sums_in_place: bool = True,
+        segments: Sequence[Sequence[Stay]] = (),
     ) -> None:  # fmt: skip
         self.found, self.ledger, self.training, self.outputs = found, ledger, training, outputs
         self.done_after = last_reads(found.uses, outputs, blocks_hold=blocks_hold)
         self.gradients: dict[str, str] = {}  # value -> block of its gradient
         self.gradients_stay = gradients_stay  # from step to step, instead of being made anew
+        self.sums_in_place = sums_in_place  # PyTorch does not while a mode watches every operation
         self.learned: set[tuple[str, str]] = set()
         self.number = 0
         self.blocks = {stay.use.name: stay.output for stay in found.uses} | dict(found.inputs)
@@ -252,7 +254,7 @@ class Pass:
         if sum_so_far is None:
             self.gradients[source] = gradient
             return
-        shared = ledger.held[sum_so_far][0] > 1
+        shared = ledger.held[sum_so_far][0] > 1 or not self.sums_in_place
         if shared:
             self.gradients[source] = self.new_gradient(self.blocks[source])
         ledger.note("backward", name)

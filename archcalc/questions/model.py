@@ -7,11 +7,13 @@ from archcalc.model.network import Network
 from archcalc.model.sizes import Sizes
 
 if TYPE_CHECKING:
+    from archcalc.hardware.device import Device
     from archcalc.questions.closed_form import ClosedForm
     from archcalc.questions.explain import Explanation
     from archcalc.questions.memory import Memory
     from archcalc.questions.solve import Solution
     from archcalc.questions.sweep import Sweep
+    from archcalc.questions.time import Timing
 
 
 class Model(Network, frozen=True, dict=True, eq=False):
@@ -85,3 +87,17 @@ class Model(Network, frozen=True, dict=True, eq=False):
         from archcalc.questions.memory import memory
 
         return memory(self, input, **options)
+
+    def time(
+        self, device: "Device | str", input: Sizes | Mapping[str, Sizes] | None = None, **options: Any
+    ) -> "Timing":
+        """How long it takes on a device: bounds that nothing beats, an estimate, and what the estimate is made of.
+
+        `device` is an id of the table, a rate such as "1TFLOPS", or a Device. Options: `batch`, `dtype` as of a report;
+        `math_mode` (torch, ieee, tf32: how float32 is multiplied), `training=True` (forward and backward),
+        `calibration` (one, or one for each rate), `energy=True`. `.plot(path)` draws the roofline.
+        Raises UsageError for a device without a rate for the dtype, ModelError where the shapes do not fit.
+        """
+        from archcalc.questions.time import time
+
+        return time(self, device, input, **options)

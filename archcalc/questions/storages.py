@@ -41,6 +41,7 @@ class Stay(Struct, frozen=True, gc=False):
     learning: tuple[str, ...]  # which of its tensors train
     scratch: tuple[Block, Block]  # made and let go within the forward and the backward pass
     weight_dtype: str  # of its tensors, and of their gradients
+    input_dtypes: tuple[str, ...]
 
 
 class Stays(Struct, frozen=True):
@@ -101,6 +102,7 @@ class _Follower:
     def visit(self, use: Use) -> Stay:
         layer, y = use.layer, use.answers.y
         learning = self.learning(use)
+        given = tuple([self.blocks[source].dtype for source in use.inputs])
         graded = tuple([self.graded[source] for source in use.inputs])
         if isinstance(layer, Resize):
             graded = (graded[0], *[False] * (len(graded) - 1))  # the second input only says a size
@@ -127,7 +129,7 @@ class _Follower:
         scratch = [
             Block(f"{use.name} (within)", n, output.dtype, "scratch") for n in layer.scratch(use.xs, y, self.training)
         ]
-        return Stay(use, output, tuple(own), tuple(kept), graded, learning, (scratch[0], scratch[1]), self.dtype)
+        return Stay(use, output, tuple(own), tuple(kept), graded, learning, (scratch[0], scratch[1]), self.dtype, given)
 
     def output(self, use: Use, replaces: bool) -> Block:
         """Where the result lies."""
