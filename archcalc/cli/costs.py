@@ -4,11 +4,13 @@ import argparse
 import re
 from typing import Any
 
+from archcalc.algebra.units import parse_bytes
 from archcalc.cli.common import as_json, format_of, keep_the_model, model_of, size_of, width, write
 from archcalc.dialects.devices import read_devices
 from archcalc.errors import UsageError
 from archcalc.hardware.calibration import Calibration, load
 from archcalc.hardware.device import Device, device
+from archcalc.views import fit as fit_views
 from archcalc.views.drawing import check_file
 
 
@@ -66,6 +68,30 @@ def time(options: argparse.Namespace) -> int:
 def calibration_of(path: str, on: Device) -> Calibration:
     """A calibration file, which must be of this device."""
     return load(path, on)
+
+
+def fit(options: argparse.Namespace) -> int:
+    """Print whether it fits, what does at most, and the ways out."""
+    keep_the_model(options)
+    size = size_of(options)
+    own = read_devices(options.devices) if options.devices is not None else None
+    on = device(options.device, own) if options.device is not None else None
+    room = parse_bytes_of("--memory", options.memory) if options.memory is not None else None
+    found = model_of(options).fit(
+        room, size["input"], batch=size["batch"], dtype=size["dtype"], device=on, multiple=options.multiple,
+        **choices_of(options),
+    )  # fmt: skip
+    as_data = options.json or format_of(options.output) == "json"
+    write(as_json(found.to_dict()) if as_data else fit_views.text(found, width()), options.output)
+    return 0 if found.fits else 4
+
+
+def parse_bytes_of(option: str, text: str) -> int:
+    """Bytes as an option states them."""
+    try:
+        return parse_bytes(text)
+    except UsageError as error:
+        raise UsageError(option, error.rule, error.got) from None
 
 
 def choices_of(options: argparse.Namespace) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 from archcalc import __version__
 from archcalc.algebra.dtype import MODEL_DTYPES
 from archcalc.algebra.ops import CONVENTIONS
-from archcalc.cli import asking, commands, costs, hardware
+from archcalc.cli import asking, calibrating, commands, costs, hardware
 from archcalc.errors import ArchcalcError, CannotRun, ModelError, UsageError
+from archcalc.hardware.measured import DTYPES
 from archcalc.hardware.rates import MATH_MODES
 from archcalc.questions.account import OPTIMIZERS
 from archcalc.questions.check import BUDGETS
@@ -76,8 +77,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="archcalc", description=what)
     top.add_argument("--version", action="version", version=f"archcalc {__version__}")
     add = _adder(top.add_subparsers(required=True, metavar="COMMAND"))
-    asked = (_report, _explain, _formula, _sweep, _solve, _diff, _memory, _time, _check, _verify)
-    for command in (*asked, _layers, _hardware, _zoo, _schema):
+    asked = (_report, _explain, _formula, _sweep, _solve, _diff, _memory, _time, _fit, _check, _verify)
+    for command in (*asked, _layers, _hardware, _calibrate, _zoo, _schema):
         command(add)
     return top
 
@@ -219,6 +220,22 @@ def _time(add: Adder) -> None:
     _written(time)
 
 
+def _fit(add: Adder) -> None:
+    what = "does it fit into memory; the largest batch and input that do, and ways out if it does not"
+    fit = add("fit", costs.fit, what, (
+        "archcalc fit zoo:resnet50 --memory 8GiB --training --batch 64",
+        "archcalc fit zoo:unet --device nvidia-t4 --batch 64",
+    ))  # fmt: skip
+    _model_options(fit)
+    fit.add_argument("--memory", metavar="BYTES", help="how much there is, such as 24GiB; default: the device's")
+    fit.add_argument("--device", metavar="NAME", help="whose memory and times to take: an id of archcalc hardware")
+    fit.add_argument("--devices", metavar="FILE", help="a YAML file with devices of your own")
+    fit.add_argument("--multiple", type=_whole, default=1, metavar="K", help="of every size of the largest input")
+    _memory_options(fit)
+    fit.add_argument("--json", action="store_true", help="write the answer as JSON")
+    fit.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
+
+
 def _device_options(command: argparse.ArgumentParser, *, needed: bool = True) -> None:
     which = "an id of archcalc hardware, a rate such as 1TFLOPS, or local"
     command.add_argument("--device", required=needed, metavar="NAME", help=which)
@@ -287,6 +304,24 @@ def _hardware(add: Adder) -> None:
     listed.add_argument("name", nargs="?", metavar="NAME", help=names)
     listed.add_argument("--devices", metavar="FILE", help="a YAML file with devices of your own")
     listed.add_argument("--json", action="store_true", help="write exact figures as JSON")
+
+
+def _calibrate(add: Adder) -> None:
+    what = "fit a device's ten numbers to timings of some 32 kernels, taken here or from a file"
+    calibrate = add("calibrate", calibrating.calibrate, what, (
+        "archcalc calibrate --from tests/measured/kernels.csv --device nvidia-v100-pcie -o v100.json",
+        "archcalc calibrate --from tests/measured/kernels.csv --device nvidia-h100-sxm --json",
+    ))  # fmt: skip
+    which = "cuda, the one of this machine (default); or, with --from, an id of archcalc hardware"
+    calibrate.add_argument("--device", default="cuda", metavar="NAME", help=which)
+    calibrate.add_argument("--devices", metavar="FILE", help="a YAML file with devices of your own")
+    calibrate.add_argument("--from", dest="source", metavar="FILE", help="timings as CSV, also packed as .gz")
+    formats = "format to calibrate, may be given several times; default: those that there are"
+    calibrate.add_argument("--dtype", choices=list(DTYPES), action="append", help=formats)
+    calibrate.add_argument("--timings", metavar="FILE", help="also write the timings that are taken, as CSV")
+    calibrate.add_argument("--json", action="store_true", help="write the calibrations as JSON")
+    where = "file for the calibration, or folder for several: what archcalc time --calibration takes"
+    calibrate.add_argument("-o", "--output", metavar="FILE", help=where)
 
 
 def _zoo(add: Adder) -> None:

@@ -67,8 +67,7 @@ class Peak(Struct, frozen=True):
     @property
     def when(self) -> str:
         """The moment in words."""
-        words = {"forward": "while {} runs", "again": "while {} runs again", "backward": "in the backward pass of {}"}
-        return words.get(self.moment.phase, "in the optimizer's step").format(self.moment.name)
+        return self.moment.words
 
 
 class Account:
@@ -175,6 +174,27 @@ class Account:
                 ledger.note("step", choices.optimizer)
                 ledger.drop("step")
         return ledger
+
+    @property
+    def shapes_by_name(self) -> dict[str, Shape]:
+        """The shape of every value, inputs and composites too."""
+        found = dict(self.shapes)
+        for use in self.uses:
+            found[use.name] = found[use.node.name] = use.answers.y
+        return found
+
+    def by_use(self, *, training: bool) -> list[int]:
+        """Bytes that belong to each use: its tensors with their gradients and state, and what it keeps or gives."""
+        copies = 1
+        if training:
+            copies += 1 + OPTIMIZERS[self.choices.optimizer][0]
+        saved = {row.name: row.saved_bytes for row in self.rows()}
+        sizes = []
+        for use in self.uses:
+            own = sum(prod(w.shape) for name, w in use.answers.weights.items() if name not in use.shared)
+            values = saved[use.name] if training else 0
+            sizes.append(copies * bytes_of(own, self.dtype) + values)
+        return sizes
 
     def parts(self, ledger: Ledger, *, training: bool) -> dict[str, int]:
         """What is taken at the last moment of a ledger, by what it is for."""

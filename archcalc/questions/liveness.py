@@ -20,6 +20,12 @@ class Moment(Struct, frozen=True, gc=False):
     name: str
     bytes: int
 
+    @property
+    def words(self) -> str:
+        """When it is."""
+        words = {"forward": "while {} runs", "again": "while {} runs again", "backward": "in the backward pass of {}"}
+        return words.get(self.phase, "in the optimizer's step").format(self.name)
+
 
 class Reached(Exception):
     """The moment that was asked for has come: the ledger stays as it is."""
@@ -112,7 +118,7 @@ class Pass:
     def appear(self, stay: Stay, phase: Phase, *, keeping: bool) -> None:
         """The output and what is made beside it; what is kept stays."""
         self.keep(stay.output)
-        within = (*stay.own, stay.scratch[0])
+        within = (*stay.own, *stay.scratch[0])
         for block in within:
             self.ledger.hold(block)
             if block.role == "cast weight":
@@ -198,7 +204,7 @@ class Pass:
         temporary = self.learn(stay)
         inner = [self.new_gradient(block) for block in stay.own if block.role in INNER and any(stay.graded)]
         if inner:
-            ledger.note("backward", use.name)
+            self.note_with(stay.scratch[1], use.name)
             for block in stay.kept:
                 self.let_go(block)
         made = [
@@ -206,7 +212,7 @@ class Pass:
             for number, source in enumerate(use.inputs)
             if stay.graded[number]
         ]
-        self.note_with(stay.scratch[1], use.name)
+        self.note_with(() if inner else stay.scratch[1], use.name)
         for name in temporary + inner:
             ledger.drop(name)
         for block in () if inner else stay.kept:
@@ -215,11 +221,13 @@ class Pass:
         for source, gradient in made:
             self.add(source, gradient, use.name)
 
-    def note_with(self, scratch: Block, name: str) -> None:
+    def note_with(self, scratch: Sequence[Block], name: str) -> None:
         """A moment of the backward pass, with what is made and let go within."""
-        self.ledger.hold(scratch)
+        for block in scratch:
+            self.ledger.hold(block)
         self.ledger.note("backward", name)
-        self.ledger.drop(scratch.name)
+        for block in scratch:
+            self.ledger.drop(block.name)
 
     def gradient_of(self, stay: Stay, number: int, arrived: str) -> str:
         """The block of an input's gradient: the one that arrived, where it is only handed on."""

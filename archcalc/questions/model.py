@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from archcalc.hardware.device import Device
     from archcalc.questions.closed_form import ClosedForm
     from archcalc.questions.explain import Explanation
+    from archcalc.questions.fit import Fit
     from archcalc.questions.memory import Memory
     from archcalc.questions.solve import Solution
     from archcalc.questions.sweep import Sweep
@@ -101,3 +102,15 @@ class Model(Network, frozen=True, dict=True, eq=False):
         from archcalc.questions.time import time
 
         return time(self, device, input, **options)
+
+    def fit(
+        self, memory_bytes: int | None = None, input: Sizes | Mapping[str, Sizes] | None = None, **options: Any
+    ) -> "Fit":
+        """Does it fit into so many bytes, or a `device`'s memory: the largest batch and input, and ways out if not.
+
+        Options: `batch`, `dtype` and the choices of `memory`; `device`, for its memory and for the time that a way
+        costs; `multiple` (of every size of the largest input). Raises UsageError for a wrong argument.
+        """
+        from archcalc.questions.fit import fit
+
+        return fit(self, memory_bytes, input, **options)
