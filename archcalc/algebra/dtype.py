@@ -18,6 +18,8 @@ BITS = {
 }
 MODEL_DTYPES = ("float64", "float32", "float16", "bfloat16", "float8", "int8", "int4")  # what a network may compute in
 
+HALVES = ("float16", "bfloat16")  # the formats of mixed precision
+
 
 def bytes_of(elements: int, dtype: str) -> int:
     """Bytes of so many elements, packed; half a byte is rounded up once per tensor.

@@ -13,6 +13,7 @@ from archcalc.hardware import calibration as fits
 from archcalc.hardware.device import Device, device
 from archcalc.hardware.estimate import defaults
 from archcalc.hardware.measured import DTYPES, Row, read, row_of
+from archcalc.model.network import one_of
 from archcalc.views import calibration as views
 
 TAKEN = ("float32", "tf32", "bfloat16", "float16")  # formats that are measured unless told otherwise
@@ -20,6 +21,8 @@ TAKEN = ("float32", "tf32", "bfloat16", "float16")  # formats that are measured 
 
 def calibrate(options: argparse.Namespace) -> int:
     """Print, and write where asked, one calibration for each rate."""
+    for name in options.dtype or ():
+        one_of("--dtype", name, DTYPES)
     fitted = _from_file(options) if options.source is not None else _measured(options)
     pages = [views.text(fit, defaults(on, fit.rate), width()) for fit, on in fitted]
     if options.json:

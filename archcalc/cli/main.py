@@ -7,19 +7,18 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 from archcalc import __version__
-from archcalc.algebra.dtype import MODEL_DTYPES
+from archcalc.algebra.dtype import HALVES, MODEL_DTYPES
 from archcalc.algebra.ops import CONVENTIONS
-from archcalc.cli import asking, calibrating, commands, costs, hardware
+from archcalc.cli import asking, commands
 from archcalc.errors import ArchcalcError, CannotRun, ModelError, UsageError
-from archcalc.hardware.measured import DTYPES
-from archcalc.hardware.rates import MATH_MODES
-from archcalc.questions.account import OPTIMIZERS
+from archcalc.hardware.kernel import MATH_MODES
 from archcalc.questions.check import BUDGETS
+from archcalc.questions.optimizers import OPTIMIZERS
 from archcalc.questions.quantities import QUANTITIES, USUAL
-from archcalc.questions.storages import HALVES
 from archcalc.views.table import FORMATS
 
 DONE, UNEXPECTED, USAGE, MODEL, CHECK_FAILED, INCOMPLETE, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 3, 4, 6, 7, 130
@@ -193,7 +192,8 @@ def _diff(add: Adder) -> None:
 
 
 def _memory(add: Adder) -> None:
-    memory = add("memory", costs.memory, "what inference and training take, moment by moment, and when most", (
+    what = "the memory of inference and training, moment by moment, and when it is most"
+    memory = add("memory", _later("costs", "memory"), what, (
         "archcalc memory zoo:resnet50 --training --batch 32 --amp bfloat16 --checkpoint every=1,depth=2",
         "archcalc memory zoo:exercise_m --batch 50 --training --classroom",
     ))  # fmt: skip
@@ -207,7 +207,8 @@ def _memory(add: Adder) -> None:
 
 
 def _time(add: Adder) -> None:
-    time = add("time", costs.time, "how long it takes on a device: at least, as expected, and why practice is slower", (
+    what = "how long it takes on a device: at least, as expected, and why practice is slower"
+    time = add("time", _later("costs", "time"), what, (
         "archcalc time zoo:digits --input 1024x1024 --device 1TFLOPS",
         "archcalc time zoo:resnet50 --batch 32 --device nvidia-h200 --dtype bfloat16 --training",
     ))  # fmt: skip
@@ -222,7 +223,7 @@ def _time(add: Adder) -> None:
 
 def _fit(add: Adder) -> None:
     what = "does it fit into memory; the largest batch and input that do, and ways out if it does not"
-    fit = add("fit", costs.fit, what, (
+    fit = add("fit", _later("costs", "fit"), what, (
         "archcalc fit zoo:resnet50 --memory 8GiB --training --batch 64",
         "archcalc fit zoo:unet --device nvidia-t4 --batch 64",
     ))  # fmt: skip
@@ -299,7 +300,9 @@ def _layers(add: Adder) -> None:
 
 def _hardware(add: Adder) -> None:
     what = "the devices that times are computed for; of one, its rates, checks, notes and sources"
-    listed = add("hardware", hardware.hardware, what, ("archcalc hardware", "archcalc hardware nvidia-h200 --json"))
+    listed = add(
+        "hardware", _later("hardware", "hardware"), what, ("archcalc hardware", "archcalc hardware nvidia-h200 --json")
+    )
     names = "an id (nvidia- may be left out), a driver's name, a plain rate such as 1TFLOPS, or local"
     listed.add_argument("name", nargs="?", metavar="NAME", help=names)
     listed.add_argument("--devices", metavar="FILE", help="a YAML file with devices of your own")
@@ -308,7 +311,7 @@ def _hardware(add: Adder) -> None:
 
 def _calibrate(add: Adder) -> None:
     what = "fit a device's ten numbers to timings of some 32 kernels, taken here or from a file"
-    calibrate = add("calibrate", calibrating.calibrate, what, (
+    calibrate = add("calibrate", _later("calibrating", "calibrate"), what, (
         "archcalc calibrate --from tests/measured/kernels.csv --device nvidia-v100-pcie -o v100.json",
         "archcalc calibrate --from tests/measured/kernels.csv --device nvidia-h100-sxm --json",
     ))  # fmt: skip
@@ -316,8 +319,8 @@ def _calibrate(add: Adder) -> None:
     calibrate.add_argument("--device", default="cuda", metavar="NAME", help=which)
     calibrate.add_argument("--devices", metavar="FILE", help="a YAML file with devices of your own")
     calibrate.add_argument("--from", dest="source", metavar="FILE", help="timings as CSV, also packed as .gz")
-    formats = "format to calibrate, may be given several times; default: those that there are"
-    calibrate.add_argument("--dtype", choices=list(DTYPES), action="append", help=formats)
+    formats = "float32, tf32, float16 or bfloat16, may be given several times; default: those that there are"
+    calibrate.add_argument("--dtype", metavar="NAME", action="append", help=formats)
     calibrate.add_argument("--timings", metavar="FILE", help="also write the timings that are taken, as CSV")
     calibrate.add_argument("--json", action="store_true", help="write the calibrations as JSON")
     where = "file for the calibration, or folder for several: what archcalc time --calibration takes"
@@ -333,6 +336,16 @@ def _zoo(add: Adder) -> None:
 def _schema(add: Adder) -> None:
     examples = ("archcalc schema > archcalc.schema.json", "archcalc schema | jq '.properties | keys'")
     add("schema", commands.schema, "the JSON Schema of the spec language, for editors", examples)
+
+
+def _later(room: str, name: str) -> Callable[[Any], int]:
+    """A command whose rooms are loaded when it runs: the others start without them."""
+
+    def run(options: Any) -> int:
+        command: Callable[[Any], int] = getattr(import_module(f"archcalc.cli.{room}"), name)
+        return command(options)
+
+    return run
 
 
 def _adder(subparsers: Any) -> Adder:

@@ -6,8 +6,10 @@ from msgspec import Struct
 
 from archcalc.algebra.product import Product
 
-__all__ = ["Kernel", "Pace", "Product"]
+__all__ = ["MATH_MODES", "Kernel", "MathMode", "Pace", "Product"]
 
+MathMode = Literal["torch", "ieee", "tf32"]  # how float32 is multiplied
+MATH_MODES = ("torch", "ieee", "tf32")
 Pace = Literal["gemm", "conv", "attention", "elementwise", "softmax", "norm"]
 
 

@@ -1,13 +1,9 @@
 """Which of a device's rates an operation runs at, by the network's format and how float32 is multiplied."""
 
-from typing import Literal
-
 from archcalc.errors import UsageError
 from archcalc.hardware.device import Device
-from archcalc.hardware.kernel import Pace
+from archcalc.hardware.kernel import MathMode, Pace
 
-MathMode = Literal["torch", "ieee", "tf32"]
-MATH_MODES = ("torch", "ieee", "tf32")
 RATES = {"float16": "fp16", "bfloat16": "bf16", "float8": "fp8", "int8": "int8"}
 
 

@@ -15,17 +15,9 @@ from archcalc.layers.unknown import Unknown
 from archcalc.model.graph import Graph
 from archcalc.model.walk import Use
 from archcalc.questions.liveness import Ledger, Moment, Pass, Reached, segments
+from archcalc.questions.optimizers import OPTIMIZERS
 from archcalc.questions.storages import Block, Stays, kept, stays
 
-OPTIMIZERS = {  # values that it stores for each weight, and those that one step makes beside them
-    "none": (0, 0),
-    "sgd": (0, 0),
-    "momentum": (1, 0),
-    "adam": (2, 1),
-    "adamw": (2, 1),
-    "rmsprop": (1, 1),
-    "adagrad": (1, 1),
-}
 COUNTER_BYTES = 8  # a batch norm counts its batches in one int64
 
 
@@ -90,7 +82,7 @@ class Account:
         return {
             training: stays(
                 self.uses, inputs, self.shapes, dtype=self.dtype, amp=choices.amp, training=training,
-                in_place=choices.in_place, device=self.device,
+                in_place=choices.in_place, device=self.device, outputs=self.outputs,
             )
             for training in ((False, True) if choices.training else (False,))
         }  # fmt: skip
@@ -274,4 +266,5 @@ PARTS = {
     "scratch": "made within one layer",
     "inner": "made within one layer",
     "cast": "copies in another format",
+    "frozen cast": "copies in another format",
 }

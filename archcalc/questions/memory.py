@@ -8,15 +8,15 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from archcalc import __version__
-from archcalc.algebra.dtype import MODEL_DTYPES
+from archcalc.algebra.dtype import HALVES, MODEL_DTYPES
 from archcalc.errors import UsageError
 from archcalc.hardware.allocator import Allocator
 from archcalc.layers.layer import Shape
 from archcalc.model.network import Network, one_of
 from archcalc.model.sizes import Sizes, full_shapes
-from archcalc.questions.account import OPTIMIZERS, Account, Choices, Peak, Row
+from archcalc.questions.account import Account, Choices, Peak, Row
 from archcalc.questions.liveness import Moment
-from archcalc.questions.storages import HALVES
+from archcalc.questions.optimizers import OPTIMIZERS
 from archcalc.views import memory as views
 
 

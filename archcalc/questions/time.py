@@ -16,7 +16,8 @@ from archcalc.hardware.device import Device
 from archcalc.hardware.device import device as device_of
 from archcalc.hardware.energy import energy_j, technology_of
 from archcalc.hardware.estimate import Machine, Numbers, Parts, bound, defaults, estimate, machine
-from archcalc.hardware.rates import MATH_MODES, MathMode, highest, rate_of
+from archcalc.hardware.kernel import MATH_MODES, MathMode
+from archcalc.hardware.rates import highest, rate_of
 from archcalc.layers.layer import Shape
 from archcalc.layers.unknown import Unknown
 from archcalc.model.network import Network, one_of

@@ -113,15 +113,15 @@ def larger_stride(asked: Asked, room: int) -> Way:
         layer, shapes = node.layer, [asked.account.shapes_by_name[name] for name in node.inputs]
         if not isinstance(layer, Conv | MaxPool | AvgPool) or not shapes:
             continue
-        strides = tuple(2 * s for s in per_axis(layer, "stride", len(shapes[0]) - 2))
+        doubled = tuple(2 * s for s in per_axis(layer, "stride", len(shapes[0]) - 2))
         other = changed(
-            asked, [*nodes[:place], replace(node, layer=replace(layer, stride=strides)), *nodes[place + 1 :]]
+            asked, [*nodes[:place], replace(node, layer=replace(layer, stride=doubled)), *nodes[place + 1 :]]
         )
         try:
             peak = other.peak
         except ModelError:
             continue
-        what = f"{node.name} with stride {'×'.join(map(str, strides))}"
+        what = f"{node.name} with stride {'×'.join(map(str, doubled))}"
         return Way("larger stride", what, peak, fits=peak <= room, price=RETRAIN)
     return Way("larger stride", "no layer can have one", None, fits=False, price=RETRAIN)
 
