@@ -24,6 +24,7 @@ from tests.cases import CASES
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from archcalc.crosscheck import cost, page, verify  # noqa: E402
+from archcalc.hardware.device import device  # noqa: E402
 
 
 @pytest.mark.parametrize("name", zoo_names())
@@ -476,6 +477,34 @@ def test_cuda_costs_are_read_from_events_and_the_allocator(monkeypatch):
         "training    10.000 ms median, first to last decile 10.000 to 10.000 ms in 30\n            repeats"
     )
     assert cost.measured(network, lambda: [x], "cpu") is None
+
+
+def test_what_was_predicted_stands_beside_what_was_measured(monkeypatch):
+    model, shapes = archcalc.load("zoo:digits"), {"image": (2, 1, 64, 64)}
+    monkeypatch.setattr(cost, "device_of", lambda name: device("nvidia-v100-pcie"))
+    said = cost.predicted(model, shapes)
+    assert said["peak_bytes"] == model.memory((64, 64), batch=2, training=True, optimizer="none").training.bytes
+    assert said["forward"]["bound_eager_s"] == model.time("nvidia-v100-pcie", (64, 64), batch=2).totals["bound_eager_s"]
+    assert said["training"]["estimate_s"] > said["forward"]["estimate_s"] > 0
+    seconds = {"median_s": 2e-3, "low_s": 1e-3, "high_s": 3e-3, "repeats": 30}
+    said = {"peak_bytes": 1010, "forward": {"bound_s": 1e-4, "bound_eager_s": 1e-3, "estimate_s": 1.9e-3}}
+    page_of = page.told_cost({"peak_bytes": 1000, "forward": seconds, "predicted": said})
+    assert page_of == (
+        "peak        1,000 B = 1000 B allocated at most, in training\n"
+        "            1,010 B by formula, +1.00 %\n"
+        "forward     2.000 ms median, first to last decile 1.000 to 3.000 ms in 30\n            repeats\n"
+        "            at least 0.50 of it by formula, expected 0.95 of it"
+    )
+    beaten = {"forward": {"bound_s": 1e-3, "bound_eager_s": 4e-3}}
+    assert "at least 2.00 of it by formula (beaten: this is a mistake, please report it)" in " ".join(
+        page.told_cost({"forward": seconds, "predicted": beaten}).split()
+    )
+
+    def no_card(name):
+        raise CannotRun("--device local", "needs a row for the device", "another card")
+
+    monkeypatch.setattr(cost, "device_of", no_card)
+    assert set(cost.predicted(model, shapes)) == {"peak_bytes"}
 
 
 def test_what_does_not_train_on_a_card_is_said(monkeypatch):

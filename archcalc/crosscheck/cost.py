@@ -2,11 +2,16 @@
 
 import statistics
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from archcalc.errors import CannotRun
+from archcalc.hardware.device import device as device_of
+from archcalc.layers.layer import Shape
+from archcalc.questions.model import Model
 
 WARM_UP, REPEATS = 10, 30
 
@@ -50,6 +55,23 @@ def measured(network: nn.Module, inputs: Callable[[], Sequence[Tensor]], device:
         network.train(was_training)
         network.zero_grad(set_to_none=True)
     return found | {"clocks": clocks()}
+
+
+def predicted(model: Model, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """What the models of memory and time say of the same passes on this machine's device, where it is in the table."""
+    sizes, batch = {name: shape[1:] for name, shape in shapes.items()}, next(iter(shapes.values()))[0]
+    found: dict[str, Any] = {}
+    training = model.memory(sizes, batch=batch, training=True, optimizer="none").training
+    if training is not None:
+        found["peak_bytes"] = training.bytes
+    try:
+        device = device_of("local")
+    except CannotRun:
+        return found
+    for name, trains in (("forward", False), ("training", True)):
+        totals = model.time(device, sizes, batch=batch, training=trains).totals
+        found[name] = {key: totals[key] for key in ("bound_s", "bound_eager_s", "estimate_s") if key in totals}
+    return found
 
 
 def peak_bytes(step: Callable[[], None]) -> int:

@@ -88,17 +88,30 @@ def told(value: Any) -> str:
 def told_cost(cost: Mapping[str, Any]) -> str:
     """What a device took, as lines."""
     lines: list[tuple[str, str]] = []
+    said = cost.get("predicted", {})
     if "peak_bytes" in cost:
         peak = cost["peak_bytes"]
         lines.append(("peak", f"{grouped(peak)} B = {iec(peak)} allocated at most, in training"))
+        if "peak_bytes" in said:
+            formula = said["peak_bytes"]
+            lines.append(("", f"{grouped(formula)} B by formula, {100 * (formula / peak - 1):+.2f} %"))
     for name in ("forward", "training"):
         if name in cost:
             seconds = {key: 1e3 * cost[name][f"{key}_s"] for key in ("median", "low", "high")}
             spread = f"{seconds['low']:.3f} to {seconds['high']:.3f} ms in {cost[name]['repeats']} repeats"
             lines.append((name, f"{seconds['median']:.3f} ms median, first to last decile {spread}"))
+            lines += [("", beside(said[name], cost[name]["median_s"]))] if name in said else []
     if "failed" in cost:
         lines.append(("failed", cost["failed"]))
     return entries(lines, 80)
+
+
+def beside(said: Mapping[str, float], measured: float) -> str:
+    """The bound and the estimate as shares of a measured time; a bound that is beaten is wrong."""
+    bound = said["bound_eager_s"] / measured
+    beaten = " (beaten: this is a mistake, please report it)" if bound > 1 else ""
+    expected = f", expected {said['estimate_s'] / measured:.2f} of it" if "estimate_s" in said else ""
+    return f"at least {bound:.2f} of it by formula{beaten}{expected}"
 
 
 def text(parts: Iterable[str | Table], lines: Iterable[tuple[str, str]], width: int) -> str:

@@ -123,7 +123,10 @@ def _accepts(model: Model, shapes: Mapping[str, Shape]) -> bool:
 def _run(model: Model, shapes: Mapping[str, Shape], device: str, known: dict[Any, list[Check]], show: Progress) -> Run:
     bench = Bench(model, model.walk(shapes), shapes, device, known)
     checks = (*bench.in_network(), *bench.by_itself(show))
-    return Run(dict(shapes), checks, bench.whole(), cost.measured(bench.network, bench.inputs, device))
+    taken = cost.measured(bench.network, bench.inputs, device)
+    if taken is not None:
+        taken["predicted"] = cost.predicted(model, shapes)
+    return Run(dict(shapes), checks, bench.whole(), taken)
 
 
 def _must_fit(model: Model, shapes: Mapping[str, Shape], device: str) -> None:

@@ -1,6 +1,7 @@
 """The kernels that a device runs for each use of a layer, forward and backward, with their products and traffic."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -8,6 +9,7 @@ from archcalc.algebra.dtype import bytes_of
 from archcalc.algebra.num import prod
 from archcalc.hardware.kernel import Kernel, Pace, Product
 from archcalc.layers.conv import Conv, ConvTranspose
+from archcalc.layers.layer import Layer, Shape
 from archcalc.layers.norm import BatchNorm
 from archcalc.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from archcalc.layers.reshape import Pad
@@ -84,14 +86,22 @@ def taps_of(stay: Stay) -> int:
 def read_bytes(stay: Stay) -> int:
     """Bytes of the distinct input elements that the output depends on; a value read twice counts once."""
     use, found = stay.use, dict[str, int]()
-    for source, dtype, n in zip(use.inputs, stay.input_dtypes, use.layer.reads(use.xs, use.answers.y), strict=True):
+    for source, dtype, n in zip(
+        use.inputs, stay.input_dtypes, touched(use.layer, use.xs, use.answers.y)[0], strict=True
+    ):
         found[source] = max(found.get(source, 0), bytes_of(n, dtype))
     return sum(found.values())
 
 
 def weight_bytes(stay: Stay) -> int:
     """Bytes of its tensors that it reads."""
-    return bytes_of(stay.use.layer.reads_weights(stay.use.xs, stay.use.answers.y), stay.weight_dtype)
+    return bytes_of(touched(stay.use.layer, stay.use.xs, stay.use.answers.y)[1], stay.weight_dtype)
+
+
+@lru_cache(maxsize=1 << 12)
+def touched(layer: Layer, xs: tuple[Shape, ...], y: Shape) -> tuple[tuple[int, ...], int]:
+    """Distinct elements of each input, and of the weights, that the output depends on; networks repeat themselves."""
+    return layer.reads(xs, y), layer.reads_weights(xs, y)
 
 
 def pace_of(stay: Stay, *, training: bool) -> Pace:

@@ -1,7 +1,6 @@
 """How long a network takes on a device: a bound that nothing beats, an estimate, and why practice is slower."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from msgspec import Struct, to_builtins
@@ -23,7 +22,7 @@ from archcalc.layers.unknown import Unknown
 from archcalc.model.network import Network, one_of
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Use
-from archcalc.questions.kernels import Launch, launches, weight_bytes
+from archcalc.questions.kernels import Launch, launches, touched, weight_bytes
 from archcalc.questions.storages import Stays, stays
 from archcalc.views import time as views
 
@@ -134,6 +133,7 @@ class Pace:
         self.names: dict[str, str] = {}
         self.machines: dict[str, Machine] = {}
         self.numbers: dict[str, Numbers] = {}
+        self.best: dict[str, Machine] = {}
         self.calibrated: list[str] = []
 
     def rate(self, pace: str) -> str:
@@ -155,21 +155,23 @@ class Pace:
         if calibration:
             self.calibrated.append(name)
 
-    def peak(self, pace: str) -> float:
-        """FLOP/s that nothing beats."""
-        return highest(self.device, self.rate(pace))
+    def sound(self, pace: str) -> Machine:
+        """The device as a bound sees it: the highest rate, and traffic only where bandwidth and cache are known."""
+        name = self.rate(pace)
+        if name not in self.best:
+            cache = self.device.cache_bytes
+            width = self.device.bandwidth if cache is not None else None
+            self.best[name] = Machine(highest(self.device, name), width, cache or 0)
+        return self.best[name]
 
-    @cached_property
+    @property
     def can_move(self) -> bool:
         """Are bandwidth and cache known, so that traffic takes a time that nothing beats?"""
         return self.device.bandwidth is not None and self.device.cache_bytes is not None
 
     def bound(self, launch: Launch, *, safe: bool) -> float:
         """Seconds that no run of a kernel beats."""
-        kernel = launch.kernel
-        known = self.machines[self.rate(kernel.pace)]
-        sound = Machine(self.peak(kernel.pace), known.bandwidth if self.can_move else None, known.cache_bytes)
-        return bound(kernel, sound, safe=safe)
+        return bound(launch.kernel, self.sound(launch.kernel.pace), safe=safe)
 
     def estimate(self, launch: Launch) -> Parts:
         """Seconds that a kernel is expected to take, by parts."""
@@ -193,7 +195,7 @@ class Clock:
         every = [launch for made in of.values() for launch in made]
         pace = self.pace
         plain = sum(use.answers.macs * self.times_run(use.name, of) for use in self.uses)
-        plain_s = 2 * plain / pace.peak("gemm")
+        plain_s = 2 * plain / pace.sound("gemm").peak
         unknown = [use.name for use in self.uses if isinstance(use.layer, Unknown)]
         notes = [f"not counted: {', '.join(unknown)}"] * bool(unknown) + list(self.notes())
         return Timing(
@@ -244,7 +246,7 @@ class Clock:
     def fused(self, every: Sequence[Launch], *, training: bool) -> float:
         """What no execution beats, also a compiled one: all arithmetic, or inputs, weights and outputs moved once."""
         arithmetic = sum(
-            2 * launch.kernel.macs / launch.kernel.taps / self.pace.peak(launch.kernel.pace) for launch in every
+            2 * launch.kernel.macs / launch.kernel.taps / self.pace.sound(launch.kernel.pace).peak for launch in every
         )
         if not self.pace.can_move:
             return arithmetic
@@ -252,7 +254,7 @@ class Clock:
         for stay in self.found.uses:
             use = stay.use
             for source, dtype, n in zip(
-                use.inputs, stay.input_dtypes, use.layer.reads(use.xs, use.answers.y), strict=True
+                use.inputs, stay.input_dtypes, touched(use.layer, use.xs, use.answers.y)[0], strict=True
             ):
                 if source in self.found.inputs:
                     reads[source] = max(reads.get(source, 0), bytes_of(n, dtype))
