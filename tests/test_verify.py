@@ -481,7 +481,7 @@ def test_cuda_costs_are_read_from_events_and_the_allocator(monkeypatch):
 
 def test_what_was_predicted_stands_beside_what_was_measured(monkeypatch):
     model, shapes = archcalc.load("zoo:digits"), {"image": (2, 1, 64, 64)}
-    monkeypatch.setattr(cost, "device_of", lambda name: device("nvidia-v100-pcie"))
+    monkeypatch.setattr(cost, "device_of", lambda _: device("nvidia-v100-pcie"))
     said = cost.predicted(model, shapes)
     assert said["peak_bytes"] == model.memory((64, 64), batch=2, training=True, optimizer="none").training.bytes
     assert said["forward"]["bound_eager_s"] == model.time("nvidia-v100-pcie", (64, 64), batch=2).totals["bound_eager_s"]
@@ -500,7 +500,7 @@ def test_what_was_predicted_stands_beside_what_was_measured(monkeypatch):
         page.told_cost({"forward": seconds, "predicted": beaten}).split()
     )
 
-    def no_card(name):
+    def no_card(_):
         raise CannotRun("--device local", "needs a row for the device", "another card")
 
     monkeypatch.setattr(cost, "device_of", no_card)

@@ -16,6 +16,7 @@ from archcalc.questions.asked import Asked, largest_batch, largest_input
 from archcalc.questions.memory import checked
 from archcalc.questions.ways import Way, ways
 from archcalc.views import fit as views
+from archcalc.views.table import preformatted
 
 
 class Fit(Struct, frozen=True):
@@ -40,6 +41,9 @@ class Fit(Struct, frozen=True):
 
     def __str__(self) -> str:
         return views.text(self, 80)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data."""

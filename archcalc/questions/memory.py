@@ -18,6 +18,7 @@ from archcalc.questions.account import Account, Choices, Peak, Row
 from archcalc.questions.liveness import Moment
 from archcalc.questions.optimizers import OPTIMIZERS
 from archcalc.views import memory as views
+from archcalc.views.table import preformatted
 
 
 class Memory(Struct, frozen=True, dict=True, eq=False):
@@ -64,6 +65,9 @@ class Memory(Struct, frozen=True, dict=True, eq=False):
 
     def __str__(self) -> str:
         return views.text(self, 80)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def __repr__(self) -> str:
         return f"<Memory of {self.model}: {self.peak.bytes:,} B at the peak, {self.peak.when}>"

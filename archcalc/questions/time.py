@@ -25,6 +25,7 @@ from archcalc.model.walk import Use
 from archcalc.questions.kernels import Launch, launches, touched, weight_bytes
 from archcalc.questions.storages import Stays, stays
 from archcalc.views import time as views
+from archcalc.views.table import preformatted
 
 PARTS = ("compute_s", "memory_s", "quantisation_s", "efficiency_s", "launch_s")
 
@@ -77,6 +78,9 @@ class Timing(Struct, frozen=True, dict=True, eq=False):
 
     def __str__(self) -> str:
         return views.text(self, 80)
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def __repr__(self) -> str:
         return f"<Timing of {self.model} on {self.device.id}: at least {self.totals['bound_s']:.3g} s>"
@@ -279,12 +283,17 @@ class Clock:
 
     def energy(self, every: Sequence[Launch], rows: Sequence[Row]) -> tuple[float, float]:
         """Joule, from and to, of the products and the traffic of the main kernels."""
-        macs: dict[str, int] = {}
-        for launch in every:
-            rate = self.pace.rate(launch.kernel.pace)
-            macs[rate] = macs.get(rate, 0) + launch.kernel.macs
-        ops = {rate: Ops(mul=n, add=n) for rate, n in macs.items() if n}
-        return energy_j(ops, sum(row.traffic_bytes for row in rows), technology_of(self.device))
+        ends: list[float] = []
+        for tf32 in ("fp16", "fp32"):  # its significand is that of fp16, its exponent that of fp32
+            macs: dict[str, int] = {}
+            for launch in every:
+                rate = self.pace.rate(launch.kernel.pace)
+                name = tf32 if rate == "tf32" else rate.split("_")[0]
+                macs[name] = macs.get(name, 0) + launch.kernel.macs
+            ops = {name: Ops(mul=n, add=n) for name, n in macs.items() if n}
+            moved = sum(row.traffic_bytes for row in rows)
+            ends += energy_j(ops, moved, technology_of(self.device))
+        return min(ends), max(ends)
 
     def notes(self) -> Iterator[str]:
         """What is left out for want of a figure."""

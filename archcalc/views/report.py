@@ -7,7 +7,7 @@ from typing import Any
 from archcalc.algebra.ops import CONVENTIONS
 from archcalc.algebra.units import grouped, iec, si
 from archcalc.views.columns import COLUMNS, TOTALLED, Column, cell, chosen, shape_text
-from archcalc.views.table import Table, csv_text
+from archcalc.views.table import Table, csv_text, preformatted
 
 DEFAULT = [column for column in COLUMNS.values() if column.rank < 9]
 
@@ -51,7 +51,7 @@ def markup(report: Any, style: str, columns: str | None = None, layout: str = "c
     if style == "html":
         import html
 
-        return "\n".join([*(f"<p>{html.escape(line)}</p>" for line in lines[:1]), page, _preformatted(lines[1:])])
+        return "\n".join([*(f"<p>{html.escape(line)}</p>" for line in lines[:1]), page, preformatted("\n".join(lines[1:]))])
     return "\n\n".join([lines[0], page, "\n".join(f"- {' '.join(line.split())}" for line in lines[1:])])
 
 
@@ -109,12 +109,6 @@ def _padding(totals: Any) -> str:
 
 def _bytes(n: int) -> str:
     return f"{grouped(n)} B" + (f" = {iec(n)}" if n >= 1024 else "")
-
-
-def _preformatted(lines: Sequence[str]) -> str:
-    import html
-
-    return '<pre style="white-space: pre-wrap">' + html.escape("\n".join(lines)) + "</pre>"
 
 
 def _raw(value: Any, layout: str) -> Any:

@@ -94,3 +94,10 @@ def csv_text(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([titles, *rows])
     return out.getvalue().rstrip("\n")
+
+
+def preformatted(text: str) -> str:
+    """A page of text for a notebook, as it is."""
+    import html
+
+    return f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>'
