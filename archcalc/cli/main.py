@@ -312,8 +312,8 @@ def _hardware(add: Adder) -> None:
 def _calibrate(add: Adder) -> None:
     what = "fit a device's ten numbers to timings of some 32 kernels, taken here or from a file"
     calibrate = add("calibrate", _later("calibrating", "calibrate"), what, (
-        "archcalc calibrate --from tests/measured/kernels.csv --device nvidia-v100-pcie -o v100.json",
-        "archcalc calibrate --from tests/measured/kernels.csv --device nvidia-h100-sxm --json",
+        "archcalc calibrate --from timings.csv --device nvidia-v100-pcie -o v100.json",
+        "archcalc calibrate --from timings.csv --device nvidia-h100-sxm --json",
     ))  # fmt: skip
     which = "cuda, the one of this machine (default); or, with --from, an id of archcalc hardware"
     calibrate.add_argument("--device", default="cuda", metavar="NAME", help=which)

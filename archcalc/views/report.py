@@ -51,7 +51,8 @@ def markup(report: Any, style: str, columns: str | None = None, layout: str = "c
     if style == "html":
         import html
 
-        return "\n".join([*(f"<p>{html.escape(line)}</p>" for line in lines[:1]), page, preformatted("\n".join(lines[1:]))])
+        head = [f"<p>{html.escape(line)}</p>" for line in lines[:1]]
+        return "\n".join([*head, page, preformatted("\n".join(lines[1:]))])
     return "\n\n".join([lines[0], page, "\n".join(f"- {' '.join(line.split())}" for line in lines[1:])])
 
 
