@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from archcalc import layers
     from archcalc.crosscheck.kinds import verify_kinds
     from archcalc.crosscheck.verify import verify
-    from archcalc.dialects import torch_network as torch
+    from archcalc.dialects import torch_face as torch
     from archcalc.dialects.yaml import load, loads
     from archcalc.errors import ArchcalcError
     from archcalc.model.graph import Input
@@ -41,7 +41,7 @@ _HOMES = {  # loaded when first asked for, so that `import archcalc` costs nothi
     "load": "archcalc.dialects.yaml",
     "loads": "archcalc.dialects.yaml",
 }
-_ROOMS = {"layers": "archcalc.layers", "torch": "archcalc.dialects.torch_network"}
+_ROOMS = {"layers": "archcalc.layers", "torch": "archcalc.dialects.torch_face"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import archcalc
 from archcalc.cli.main import main, parser
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -158,11 +159,14 @@ def test_every_command_has_a_page_of_help_with_two_examples(capsys):
 
 
 def test_the_examples_of_help_run(capsys, monkeypatch, tmp_path):
+    Image, torch = (pytest.importorskip(name) for name in ("PIL.Image", "torch"))  # noqa: N806
     (action,) = parser()._subparsers._group_actions
     monkeypatch.chdir(tmp_path)
     here = Path(__file__).parent
     (tmp_path / "model.yaml").write_text((here.parent / "archcalc/zoo/digits.yaml").read_text())
     (tmp_path / "timings.csv").write_text((here / "measured/kernels.csv").read_text())
+    Image.new("L", (64, 96)).save(tmp_path / "digits.png")
+    torch.save(archcalc.torch.build(archcalc.load("zoo:digits")).state_dict(), tmp_path / "digits.pt")
     ran = 0
     for command in action.choices.values():
         for example in command.epilog.splitlines()[1:]:

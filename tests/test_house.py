@@ -122,7 +122,7 @@ def test_inner_imports_are_of_optional_or_slow_packages():
         "archcalc.algebra", "archcalc.algebra.symbolic", "archcalc.algebra.written", "archcalc.algebra.assumptions",  # sympy
         "matplotlib", "archcalc.views", "archcalc.questions.slips", "archcalc.questions.diff",
         "torch",  # hardware/device.py asks the driver through it, for `local` alone
-        *(f"archcalc.questions.{name}" for name in ("closed_form", "explain", "sweep", "solve", "memory", "memory_forms", "time", "fit")), "archcalc.crosscheck.calibrate",  # asked by a few commands
+        *(f"archcalc.questions.{name}" for name in ("closed_form", "explain", "sweep", "solve", "memory", "memory_forms", "time", "fit", "drawing", "field", "field_form")), "archcalc.crosscheck.calibrate", "archcalc.dialects.torch_maps", "PIL",  # asked by a few commands
     }  # fmt: skip
 
 

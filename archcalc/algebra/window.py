@@ -78,14 +78,15 @@ class Window(Struct, frozen=True, gc=False):
     def stops_that_meet(self, n: int, stops: int) -> int:
         """Stops, of the first `stops`, at which at least one tap lies on the axis and not on its padding.
 
-        Dilated taps can step over a short axis; windows without gaps always meet it, as long as its padding is
-        smaller than they are. The last tap meets the axis at the earliest stops: counted in that order, each tap adds
+        Dilated taps can step over a short axis; windows without gaps always meet it, unless its padding is as large
+        as they are. The last tap meets the axis at the earliest stops: counted in that order, each tap adds
         the stops behind those before it.
 
         >>> Window(kernel=2, before=1, after=1, dilation=2).stops_that_meet(1, stops=1)
         0
         """
-        if self.dilation == 1:
+        small = less(self.before, self.kernel) is not False and less(self.after, self.kernel) is not False
+        if self.dilation == 1 and small:
             return stops
         met, reached = 0, -1
         for tap in reversed(range(self.kernel)):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from archcalc import __version__
-from archcalc.cli import parsers, parsers_costs
+from archcalc.cli import parsers, parsers_costs, parsers_drawing, parsers_geometry, parsers_maps
 from archcalc.cli.parsing import adder
 from archcalc.errors import ArchcalcError, CannotRun, ModelError, UsageError
 
@@ -62,6 +62,14 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="archcalc", description=what)
     top.add_argument("--version", action="version", version=f"archcalc {__version__}")
     add = adder(top.add_subparsers(required=True, metavar="COMMAND"))
-    for command in (*parsers.ASKED, *parsers_costs.ASKED, *parsers.LISTED):
+    rooms = (
+        parsers.ASKED,
+        parsers_costs.ASKED,
+        parsers_geometry.ASKED,
+        parsers_maps.ASKED,
+        parsers_drawing.ASKED,
+        parsers.LISTED,
+    )
+    for command in (command for room in rooms for command in room):
         command(add)
     return top

@@ -7,18 +7,20 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from archcalc.crosscheck import facts
+from archcalc.crosscheck import facts, peak
 from archcalc.crosscheck.measure import counted_macs, data, packing, storage, tensors_of
 from archcalc.crosscheck.result import Check
 from archcalc.dialects.torch_network import network_of
 from archcalc.errors import ModelError
-from archcalc.layers import Embedding, Flatten, Identity, Permute, Reshape
+from archcalc.layers import Combine, Embedding, Flatten, Identity, Permute, Reshape
 from archcalc.layers.layer import Composite, Layer, Shape
 from archcalc.model.graph import Graph, Node
 from archcalc.model.walk import Use
 from archcalc.questions import storages
+from archcalc.questions.account import Account, Choices
 
 Shapes = tuple[Shape, ...]
+WHOLE = "the whole network"
 RESERVED = torch.uint8  # bytes that cuDNN keeps for a batch norm; no layer of ours computes in it
 Progress = Callable[[Sequence[Use]], Iterable[Use]]  # shows how far a walk over the layers has come
 
@@ -157,27 +159,60 @@ class Bench:
             return use.inputs[0] in self.indices
         return hands_on(use.layer) or not self.indices.intersection(use.inputs)
 
+    def why_not(self, unsaid: str) -> str:
+        """Why the whole network's memory cannot be compared; empty if it can."""
+        if unsaid:
+            return unsaid
+        if any(isinstance(module, StandIn) for module in self.network.modules()):
+            return "a layer of it cannot be built"
+        mixed = [use.name for use in self.uses if not self._takes(use)]
+        return f"{mixed[0]} takes indices for numbers, or numbers for indices" if mixed else ""
+
+    def why_no_peak(self, *, training: bool) -> str:
+        """Why peaks cannot be compared, though what is kept can; empty if they can."""
+        if any(item.dtype != self.dtype(name) for name, item in self.model.inputs.items()):
+            return "an input is declared in another format than it is read in"
+        joins = [use for use in self.uses if isinstance(use.layer, Combine) and len(use.xs) > 2]
+        stepwise = [use.name for use in joins if use.layer.kind != "add"]
+        if training and stepwise:
+            return f"{stepwise[0]}: gradients of a join of more than two inputs are not followed step by step"
+        return ""
+
+    def peaks(self) -> Iterator[Check]:
+        """The most bytes that are taken at once, at inference and in a step of training: on a CPU, nothing computed."""
+        for training, percent in ((False, 1), (True, 2)):
+            choices = Choices(training=training, optimizer="sgd", allocator="exact")
+            account = Account(self.model, self.uses, self.shapes, "float32", choices, device="cpu", sums_in_place=False)
+            why = self.why_not(account.found[training].unsaid)
+            why = why or self.why_no_peak(training=training)
+            if why:
+                yield Check.none(WHOLE, "peak", why)
+                continue
+            stated, _ = account.peak(training=training)
+            try:
+                measured = peak.tracked(self.model, self.uses, self.shapes, choices)
+            except (RuntimeError, ValueError) as error:
+                yield facts.refused(WHOLE, "peak", error)
+            else:
+                note = "bytes, in training" if training else "bytes, at inference"
+                yield Check.within(WHOLE, "peak", stated.bytes, measured, percent, note)
+
     def whole(self) -> Check:
         """The bytes that training the whole network keeps, each storage once."""
-        name = "the whole network"
         device = "cuda" if self.device == "cuda" else "cpu"
         found = storages.stays(self.uses, self.model.inputs, self.shapes, device=device)
-        if found.unsaid:
-            return Check.none(name, "saved", found.unsaid)
-        if any(isinstance(module, StandIn) for module in self.network.modules()):
-            return Check.none(name, "saved", "a layer of it cannot be built")
-        mixed = [use.name for use in self.uses if not self._takes(use)]
-        if mixed:
-            return Check.none(name, "saved", f"{mixed[0]} takes indices for numbers, or numbers for indices")
+        why = self.why_not(found.unsaid)
+        if why:
+            return Check.none(WHOLE, "saved", why)
         inputs = self.inputs()
         try:
             _, packed = packing(self.network, inputs)
         except (RuntimeError, ValueError) as error:
-            return facts.refused(name, "saved", error)
+            return facts.refused(WHOLE, "saved", error)
         free = {storage(tensor) for tensor in (*inputs, *self.network.parameters(), *self.network.buffers())}
         blocks = {
             storage(tensor): tensor.untyped_storage().nbytes() for tensor in packed if tensor.dtype is not RESERVED
         }
         measured = sum(size for block, size in blocks.items() if block not in free)
         stated = sum(block.bytes for block, _ in storages.kept(found))
-        return Check.of(name, "saved", stated, measured, "bytes, each storage once")
+        return Check.of(WHOLE, "saved", stated, measured, "bytes, each storage once")

@@ -10,6 +10,7 @@ from archcalc.algebra.ops import Ops
 from archcalc.algebra.units import grouped
 from archcalc.crosscheck import page
 from archcalc.crosscheck.page import What
+from archcalc.hardware.allocator import GRANULE
 from archcalc.layers.layer import Shape, shown
 from archcalc.views.table import Table
 
@@ -28,6 +29,12 @@ class Check(Struct, frozen=True):
     def of(cls, layer: str, what: What, formula: Any, measured: Any, note: str = "") -> "Check":
         """Formula and measurement, compared."""
         return cls(layer, what, formula, measured, "equal" if formula == measured else "differs", note)
+
+    @classmethod
+    def within(cls, layer: str, what: What, formula: int, measured: int, percent: int, note: str = "") -> "Check":
+        """Formula and measurement, equal if they differ by so many hundredths, or one block of an allocator, at most."""
+        near = abs(formula - measured) <= max(GRANULE, percent * measured // 100)
+        return cls(layer, what, formula, measured, "equal" if near else "differs", note)
 
     @classmethod
     def none(cls, layer: str, what: What, why: str) -> "Check":
@@ -52,7 +59,13 @@ class Run(Struct, frozen=True):
     inputs: dict[str, Shape]
     checks: tuple[Check, ...]
     whole: Check  # bytes that training keeps, each storage once
+    peaks: tuple[Check, ...] = ()  # bytes that are taken at once, at inference and in training
     cost: dict[str, Any] | None = None  # peak memory and time, on a device that tells them
+
+    @property
+    def all_checks(self) -> tuple[Check, ...]:
+        """Of its layers, and of the whole."""
+        return (*self.checks, self.whole, *self.peaks)
 
     def table(self) -> Table:
         """A row for each layer: what was measured, and the verdict over all its checks."""
@@ -61,7 +74,7 @@ class Run(Struct, frozen=True):
             layers.setdefault(check.layer, []).append(check)
         rows = [_row(layer, checks) for layer, checks in layers.items() if checks[0].what in ("output", "runs")]
         total = sum(check.measured or 0 for check in self.checks if check.what == "MACs")
-        last = ("total", "", "", grouped(total), _bytes_cell(self.whole), page.verdict_of([*self.checks, self.whole]))
+        last = ("total", "", "", grouped(total), _bytes_cell(self.whole), page.verdict_of(self.all_checks))
         titles = ("layer", "output", "tensors", "MACs", "saved bytes", "verdict")
         return Table(titles, (False, False, True, True, True, False), tuple(rows), last)
 
@@ -69,7 +82,7 @@ class Run(Struct, frozen=True):
         """The run as plain data."""
         head = {"inputs": {name: list(shape) for name, shape in self.inputs.items()}}
         cost = {} if self.cost is None else {"cost": self.cost}
-        return head | {"checks": [check.to_dict() for check in (*self.checks, self.whole)]} | cost
+        return head | {"checks": [check.to_dict() for check in self.all_checks]} | cost
 
 
 class Verification(Struct, frozen=True):
@@ -83,7 +96,7 @@ class Verification(Struct, frozen=True):
     @property
     def checks(self) -> tuple[Check, ...]:
         """The checks of all runs."""
-        return tuple(check for run in self.runs for check in (*run.checks, run.whole))
+        return tuple(check for run in self.runs for check in run.all_checks)
 
     @property
     def failures(self) -> tuple[Check, ...]:

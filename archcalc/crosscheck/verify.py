@@ -41,9 +41,9 @@ def verify(
 
     For each use of a layer: output shape; every tensor by name and shape; MACs by torch's counter on the meta device;
     operations and exact MACs by counting one by one on small shapes; what it keeps for backward; output sizes and MACs
-    for every size, against the expressions that PyTorch derives. On the `meta` device nothing is allocated; on
-    another one, CannotRun says so before anything is, if the network would not fit. On `cuda` peak memory and time
-    are measured too.
+    for every size, against the expressions that PyTorch derives. Of the whole: what training keeps, and the peaks.
+    On the `meta` device nothing is allocated; on another one, CannotRun says so before anything is, if the network
+    would not fit. On `cuda` peak memory and time are measured too.
     """
     check_device(device)
     check_seed(seed)
@@ -85,7 +85,7 @@ def not_checked(device: str) -> tuple[str, ...]:
     """What this device does not tell."""
     if device == "cuda":
         return ()
-    return ("peak memory, time, and what CUDA keeps for backward: --device cuda measures them",)
+    return ("time, what CUDA keeps for backward, peak memory there: --device cuda measures them",)
 
 
 def other_shapes(model: Model, shapes: Mapping[str, Shape], samples: int, seed: int) -> list[dict[str, Shape]]:
@@ -126,7 +126,7 @@ def _run(model: Model, shapes: Mapping[str, Shape], device: str, known: dict[Any
     taken = cost.measured(bench.network, bench.inputs, device)
     if taken is not None:
         taken["predicted"] = cost.predicted(model, shapes)
-    return Run(dict(shapes), checks, bench.whole(), taken)
+    return Run(dict(shapes), checks, bench.whole(), tuple(bench.peaks()), taken)
 
 
 def _must_fit(model: Model, shapes: Mapping[str, Shape], device: str) -> None:

@@ -1,4 +1,4 @@
-"""What `archcalc.torch` offers: a whole model as one PyTorch module, whose sub-modules go by the spec's path names."""
+"""A whole model as one PyTorch module, whose sub-modules go by the spec's path names."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,16 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from archcalc.dialects.torch import module
-from archcalc.dialects.torch_read import read
+from archcalc.dialects.torch_weights import OWN
 from archcalc.errors import ModelError
 from archcalc.model.graph import Graph
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Use
 from archcalc.questions.model import Model
 
-__all__ = ["Network", "build", "module", "read"]
 StandIn = Callable[[Use, ModelError], nn.Module]
-OWN = "own"  # where a level keeps the module that goes by the level's own name, such as the join of its branches
 
 
 class Network(nn.Module):

@@ -11,6 +11,7 @@ def rate_of(device: Device, dtype: str, math_mode: MathMode, pace: Pace) -> str:
     """The name of the rate at which products of a kernel run.
 
     PyTorch's defaults multiply float32 convolutions in TF32 where the device has it, and matrices in IEEE float32.
+    Values of half the width are multiplied as float32 where that is faster, as on a P4.
     Raises UsageError where the device states no such rate.
     """
     if dtype == "float64":
@@ -21,8 +22,8 @@ def rate_of(device: Device, dtype: str, math_mode: MathMode, pace: Pace) -> str:
     if dtype not in RATES:
         known = ", ".join(device.peak_tflops)
         raise UsageError("--dtype", f"must have a rate on {device.id}, which states {known}", dtype)
-    device.rate(RATES[dtype])  # raises, and says which rates there are
-    return RATES[dtype]
+    own = RATES[dtype]
+    return "fp32" if highest(device, own) > device.rate(own) else own  # raises, and says which rates there are
 
 
 def first_of(device: Device, *names: str) -> str:
@@ -31,7 +32,7 @@ def first_of(device: Device, *names: str) -> str:
 
 
 def highest(device: Device, rate: str) -> float:
-    """FLOP/s that nothing at this rate beats: values of half the width may also be multiplied as float32."""
+    """FLOP/s that nothing at this rate beats: what may be rounded may also be multiplied as float32."""
     own = device.rate(rate)
-    widened = rate in ("fp16", "bf16", "fp8") and device.has_rate("fp32")
+    widened = rate in ("tf32", "fp16", "bf16", "fp8") and device.has_rate("fp32")
     return max(own, device.rate("fp32")) if widened else own

@@ -5,15 +5,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from archcalc.algebra.field import EACH, SAME, Link, Sees, all_but, through
 from archcalc.algebra.num import divides, prod
 from archcalc.algebra.ops import Ops
+from archcalc.algebra.window import Window
 from archcalc.layers.layer import (
+    Graded,
     Layer,
     Saved,
+    Scratch,
     Shape,
     Weight,
     keeps_input,
     keeps_output,
+    own,
     positions_of,
     register,
     shown,
@@ -64,7 +69,7 @@ TABLE = {
 
 
 IN_FLOAT32 = ("exp", "log", "softplus", "square")  # under mixed precision; source: PyTorch's list of autocast ops
-FROM_RESULT = ("relu6", "hardtanh", "leaky_relu", "elu", "selu")  # their in-place forms derive from the result
+FROM_RESULT = ("leaky_relu", "elu", "celu", "selu")  # their in-place forms derive from the result
 
 
 def check(table: dict[str, Row]) -> None:
@@ -117,6 +122,9 @@ class Activation(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return TABLE[self.function].per_element.times(prod(y))
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return EACH
+
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         keeps = TABLE[self.function].keeps
         if self.function == "logsigmoid" and device == "cuda":
@@ -129,12 +137,14 @@ class Activation(Layer, frozen=True):
         }
         return tuple(tensors[name] for name in keeps)
 
-    def in_place(self, training: bool) -> bool:
-        keeps_result = TABLE[self.function].keeps == ("output",) or self.function in FROM_RESULT
-        return keeps_result or not training
+    def in_place(self, y: Shape, training: bool) -> tuple[Saved, ...] | None:
+        if not training:
+            return ()
+        from_result = TABLE[self.function].keeps == ("output",) or self.function in FROM_RESULT
+        return keeps_output(y) if from_result else None
 
-    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
-        return 0, TABLE[self.function].scratch * prod(y)
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        return (), own(TABLE[self.function].scratch * prod(y))
 
 
 for _name, _row in TABLE.items():
@@ -165,11 +175,14 @@ class PReLU(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops(mul=prod(y), cmp=prod(y))
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return EACH
+
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_input(y)
 
-    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
-        return 0, prod(y)  # the slope's gradient of every element, before they are summed
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        return (), own(prod(y))  # the slope's gradient of every element, before they are summed
 
 
 @register("glu", example="glu", on=[(1, 64, 56, 56)])
@@ -193,6 +206,11 @@ class GLU(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return (TABLE["sigmoid"].per_element + Ops(mul=1)).times(prod(y))
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        (position,) = positions_of(self, xs[0], self.axis)
+        halves = through(Window(2, dilation=y[position]))
+        return Sees(tuple(Link(axis, halves if axis == position else SAME) for axis in range(1, len(y))))
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_input(xs[0])
@@ -222,6 +240,9 @@ class Softmax(Layer, frozen=True):
         elements, rows = row_count(self, y)
         return Ops(add=elements - rows + elements, cmp=elements - rows, div=elements, exp=elements)
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return all_but(len(y) - 1, positions_of(self, y, self.axis), "sums over the axis")
+
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_output(y)
 
@@ -246,6 +267,9 @@ class LogSoftmax(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         elements, rows = row_count(self, y)
         return Ops(add=elements - rows + 2 * elements, cmp=elements - rows, exp=elements + rows)
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return all_but(len(y) - 1, positions_of(self, y, self.axis), "sums over the axis")
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_output(y)

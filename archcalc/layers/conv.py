@@ -5,20 +5,24 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
+from archcalc.algebra.field import Channels, Sees, adjoint, over, through
 from archcalc.algebra.num import divides, largest, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.product import Product
 from archcalc.algebra.window import Window
 from archcalc.layers.layer import (
     Composite,
+    Graded,
     Layer,
     Part,
     Saved,
+    Scratch,
     Shape,
     Weight,
     image,
     keeps_input,
     numbers,
+    own,
     register,
     shown,
 )
@@ -27,12 +31,14 @@ from archcalc.layers.windowed import (
     Padding,
     PerAxis,
     cells_read,
+    depends_on_size,
     evenly_padded,
     kept_under,
     per_axis,
     taps_inside,
     unchecked,
     windows_over,
+    windows_that_meet,
 )
 
 Filters = Annotated[int, Meta(description="output channels")]
@@ -136,6 +142,10 @@ class Conv(Layer, frozen=True):
         taps = prod(window.taps_that_meet(n, stops) for window, n, stops in windows)
         return self.filters * (channels // self.groups) * taps + (self.filters if self.bias else 0)
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        sights = [through(window) for window in self.windows(xs[0])]
+        return over(sights, mixing(self), depends_on_size(self))
+
     def taps(self, x: Shape) -> int:
         """Terms of one dot product."""
         _, channels, *axes = x
@@ -203,6 +213,9 @@ class ConvTranspose(Layer, frozen=True):
         _, _, *axes = x
         return self.by_rule(len(axes)) if isinstance(self.padding, str) else unchecked(self, axes)
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return over([adjoint(window) for window in self.windows(xs[0])], mixing(self))
+
     def by_rule(self, rank: int) -> tuple[Window, ...]:
         """`same` crops span − stride cells, the odd one behind, and leaves size × stride; `valid` crops none.
 
@@ -254,20 +267,32 @@ class ConvTranspose(Layer, frozen=True):
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_input(xs[0])
 
-    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
         _, _, *cells = xs[0]
         batch, filters, *_ = y
         windows = self.windows(xs[0])
         if evenly_padded(windows) and not isinstance(self.padding, str):
-            return 0, 0
+            return (), ()
         full = [(n - 1) * w.stride + w.span + largest(-w.after, 0) for w, n in zip(windows, cells, strict=True)]
-        return (batch * filters * prod(full),) * 2  # PyTorch crops evenly; otherwise a whole output is made first
+        whole = batch * filters * prod(full)  # PyTorch crops evenly; otherwise a whole output is made first
+        made = prod(xs[0]) + sum(prod(weight.shape) for weight in self.weights(*xs).values())
+        return own(whole), own(largest(whole - prod(y), whole - made))  # what arrived goes before gradients are made
 
     def product(self, xs: Sequence[Shape], y: Shape) -> Product:
         batch, channels, *cells = xs[0]
         kernel = prod(per_axis(self, "kernel", len(cells)))
         filters = self.filters // self.groups
         return Product(self.groups, batch * prod(cells), filters * kernel, channels // self.groups)
+
+    def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
+        batch, channels, *cells = xs[0]
+        return (batch * channels * windows_that_meet(self.windows(xs[0]), y[2:], cells),)
+
+    def reads_weights(self, xs: Sequence[Shape], y: Shape) -> int:
+        _, channels, *cells = xs[0]
+        windows = zip(self.windows(xs[0]), y[2:], cells, strict=True)
+        taps = prod(window.taps_that_meet(size, n) for window, size, n in windows)
+        return channels * (self.filters // self.groups) * taps + (self.filters if self.bias else 0)
 
 
 @register("depthwise_conv", example="depthwise_conv: {kernel: 3, padding: same}", on=[(1, 32, 112, 112)])
@@ -316,6 +341,11 @@ class SeparableConv(Composite, frozen=True):
         _, channels, _ = image(self, xs[0])
         pointwise = Conv(filters=self.filters, kernel=1, bias=self.bias)
         return (Part("depthwise", depthwise(self, channels, bias=False)), Part("pointwise", pointwise, ("depthwise",)))
+
+
+def mixing(layer: Conv | ConvTranspose) -> Channels:
+    """Does every filter see all channels? Otherwise each sees some."""
+    return "mixed" if layer.groups == 1 else "each"
 
 
 def depthwise(layer: Any, channels: int, *, bias: bool) -> Conv:

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from archcalc.algebra.field import SAME, Link, Sees
 from archcalc.algebra.num import differ, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.product import Product
@@ -47,6 +48,9 @@ class Dense(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return linear_ops(self.macs(xs, y), prod(y), prod(y), self.bias)
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return Sees((*(Link(axis, SAME) for axis in range(1, len(y) - 1)), None), "reads the whole axis")
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return (Saved(0, prod(xs[0]), wanted_by="weight"),)
@@ -97,6 +101,12 @@ class MatMul(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return linear_ops(self.macs(xs, y), prod(y), prod(y), bias=False)
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        *lead, rows, columns = range(1, len(y))
+        rest = [Link(axis, SAME) for axis in lead]
+        own = Link(rows if number == 0 or self.transpose_second else columns, SAME)
+        return Sees((*rest, own, None) if number == 0 else (*rest, None, own), "sums over the axis")
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return (Saved(0, prod(xs[0]), wanted_by=1), Saved(1, prod(xs[1]), wanted_by=0))

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from archcalc.algebra.field import SAME, Link, Sees
 from archcalc.algebra.num import prod
 from archcalc.algebra.ops import Ops
 from archcalc.layers.layer import Layer, Saved, Shape, Weight, register
@@ -35,6 +36,9 @@ class Embedding(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops()
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return Sees((*(Link(axis, SAME) for axis in range(1, len(y) - 1)), None))
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return (Saved(0, prod(xs[0]), "index", "int64"),)

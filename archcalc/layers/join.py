@@ -5,9 +5,10 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from archcalc.algebra.field import EACH, SAME, Link, Sees, all_but, shifted
 from archcalc.algebra.num import differ, prod
 from archcalc.algebra.ops import Ops
-from archcalc.layers.layer import Layer, Saved, Shape, positions_of, register, shown
+from archcalc.layers.layer import Graded, Layer, Saved, Scratch, Shape, own, positions_of, register, shown
 
 TABLE = {  # operations per element and further input
     "add": Ops(add=1),
@@ -62,6 +63,10 @@ class Combine(Layer, frozen=True):
                 common = size
         return common
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        repeated = [axis for axis, (a, b) in enumerate(zip(xs[number], y, strict=True)) if differ(a, b)]
+        return all_but(len(y) - 1, repeated, "repeats the axis") if repeated else EACH
+
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return TABLE[self.function].times((len(xs) - 1) * prod(y))
 
@@ -81,12 +86,26 @@ class Combine(Layer, frozen=True):
             kept.append(Saved(number, prod(xs[number]), wanted_by=right))
         return tuple(tensor for tensor in kept if tensor.wanted_by)
 
-    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
-        """A result so far is let go; a gradient is made in the output's size before it is summed to an input's."""
-        so_far = prod(y) if len(xs) > 2 and self.function in ("add", "subtract") else 0
-        repeated = any(differ(prod(x), prod(y)) is not False for x in xs)
-        spread = {"divide": 3, "maximum": 1, "minimum": 1}.get(self.function, 0)
-        return so_far, (spread + (1 if repeated and self.function != "divide" else 0)) * prod(y)
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        """A result so far is let go. Gradients are made in the output's size, and then summed to an input's.
+
+        Of more than two inputs the last step is looked at.
+        """
+        forward = own(prod(y)) if len(xs) > 2 and self.function in ("add", "subtract") else ()
+        whole, steps = prod(y), (self.out(*xs[:-1]), xs[-1])
+        wanted = any(graded[:-1]), graded[-1]
+        sizes = [prod(x) for x, needed in zip(steps, wanted, strict=True) if needed]
+        summed = [n for n in sizes if differ(n, whole) is not False]
+        smaller = summed[0] if summed else 0
+        if not sizes or self.function == "add":
+            return forward, ()
+        if self.function == "subtract":  # the first input's gradient is the one that arrived, or its sum
+            return forward, own(whole) if wanted[1] and sizes[-1] in summed else ()
+        if self.function == "divide" and wanted[1]:  # four tensors while the divisor's gradient is taken
+            return forward, own(4 * whole - sum(sizes))
+        if self.function in ("maximum", "minimum"):  # half a gradient where both are equal, and two masks
+            return forward, own((len(sizes) + 1) * whole - sum(sizes)) + own(2 * whole, "bool")
+        return forward, own(len(sizes) * whole + smaller - sum(sizes))
 
     def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
         return (self.function == "add" or (self.function == "subtract" and number == 0)) and xs[number] == y
@@ -117,6 +136,12 @@ class Concat(Layer, frozen=True):
             if len(x) != len(xs[0]) or any(others):
                 raise self.error(f"inputs must agree in every axis but {position}", " and ".join(map(shown, xs)))
         return (*xs[0][:position], sum(x[position] for x in xs), *xs[0][position + 1 :])
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        (position,) = positions_of(self, xs[0], self.axis)
+        placed = shifted(-sum(x[position] for x in xs[:number]), everywhere=len(xs) == 1)
+        links = (Link(axis, placed if axis == position else SAME) for axis in range(1, len(y)))
+        return Sees(tuple(links), channels="apart" if position == 1 and len(xs) > 1 else "each")
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops()

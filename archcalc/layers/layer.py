@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from archcalc.algebra.field import Sees
 from archcalc.algebra.num import less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.product import Product
@@ -38,6 +39,10 @@ class Saved(Struct, frozen=True):
     dtype: str | None = None  # None: what the model computes in
     wanted_by: int | str | tuple[int, ...] | None = None  # kept only if this input, one of these, or this weight trains
     training_only: bool = False  # inference does not make it at all
+
+
+Scratch = tuple[tuple[Saved, ...], tuple[Saved, ...]]
+Graded = Sequence[bool]  # which inputs need a gradient
 
 
 class Layer(Struct, frozen=True):
@@ -99,20 +104,21 @@ class Layer(Struct, frozen=True):
         """Does the output lie in the first input's memory, nothing being copied?"""
         return False
 
-    def in_place(self, training: bool) -> bool:
-        """Can it overwrite its input and still be differentiated?"""
-        return False
+    def in_place(self, y: Shape, training: bool) -> tuple[Saved, ...] | None:
+        """What it keeps where it overwrites its input; None where it cannot, or PyTorch copies the input first."""
+        return None
 
     def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
         """Does this input's gradient lie in the memory of the output's gradient, nothing being computed?"""
         return False
 
-    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
-        """Elements made and let go within the forward and the backward pass, beside what `saved` lists as its own.
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        """Tensors made and let go within the forward and the backward pass, beside what `saved` lists as its own.
 
         As PyTorch computes it: most kinds are one kernel and need none; those that it composes of several do.
+        In the backward pass: when most is taken, beside what was kept, what arrived, and the gradients that are made.
         """
-        return 0, 0
+        return (), ()
 
     def product(self, xs: Sequence[Shape], y: Shape) -> Product | None:
         """The matrix products that its linear part is, padding taps included; None where it has no linear part."""
@@ -129,6 +135,10 @@ class Layer(Struct, frozen=True):
     def windows(self, x: Shape) -> tuple[Window, ...]:
         """One window per spatial axis, where the kind moves windows."""
         return ()
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees | None:
+        """Which cells of this input a cell of the output depends on; None where the kind does not say."""
+        return None
 
 
 class Part(Struct, frozen=True):
@@ -184,6 +194,16 @@ def register(
         return cls
 
     return known
+
+
+def own(elements: int, dtype: str | None = None) -> tuple[Saved, ...]:
+    """A tensor of the layer's own."""
+    return (Saved("own", elements, dtype=dtype),)
+
+
+def shared_out(x: Shape, y: Shape) -> tuple[Saved, ...]:
+    """A maximum's gradient is shared by all cells that are largest: where they are, how many, and each one's share."""
+    return (*own(prod(x), "bool"), *own(prod(y), "int64"), *own(prod(y)))
 
 
 def keeps_input(x: Shape) -> tuple[Saved, ...]:

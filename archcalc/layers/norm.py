@@ -5,10 +5,11 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from archcalc.algebra.num import divides, prod
+from archcalc.algebra.field import EACH, Sees, all_but
+from archcalc.algebra.num import divides, largest, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
-from archcalc.layers.layer import Layer, Saved, Shape, Weight, positions_of, register, shown
+from archcalc.layers.layer import Graded, Layer, Saved, Scratch, Shape, Weight, own, positions_of, register, shown
 
 Affine = Annotated[bool, Meta(description="scale and shift by learned numbers")]
 Epsilon = Annotated[float, Meta(description="added to the variance; changes no count")]
@@ -77,6 +78,9 @@ class BatchNorm(Layer, frozen=True):
             return Ops(mul=prod(y), add=prod(y))
         return normalise(elements=prod(y), rows=y[1], affine=self.affine)
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return EACH if self.running else all_but(len(y) - 1, range(2, len(y)), "normalises over the axis")
+
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_statistics(xs[0], rows=y[1], training_only=self.running)
 
@@ -106,10 +110,17 @@ class InstanceNorm(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return normalise(elements=prod(y), rows=y[0] * y[1], affine=self.affine)
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return all_but(len(y) - 1, range(2, len(y)), "normalises over the axis")
+
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         rows = y[0] * y[1]  # PyTorch normalises batch × channels channels, with its scale repeated for each image
-        repeated = (Saved("own", rows),) if self.affine else ()
+        repeated = (Saved("own", rows, "statistic"),) if self.affine else ()
         return keeps_statistics(xs[0], rows) + repeated
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        rows = y[0] * y[1]
+        return (own(rows), own(2 * (rows - y[1]))) if self.affine else ((), ())  # the repeated shift; their gradients
 
 
 @register("group_norm", example="group_norm: {groups: 32}", on=[(1, 64, 56, 56)])
@@ -142,6 +153,9 @@ class GroupNorm(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return normalise(elements=prod(y), rows=y[0] * self.groups, affine=self.affine)
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return all_but(len(y) - 1, range(1, len(y)), "normalises over the axis")
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_statistics(xs[0], rows=y[0] * self.groups, dtype=None)
@@ -179,6 +193,9 @@ class LayerNorm(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         ops = normalise(prod(y), prod(y) // prod(normalised(self, y)), self.affine)
         return ops if self.bias or not self.affine else Ops(mul=ops.mul, add=ops.add - prod(y), div=ops.div)
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return all_but(len(y) - 1, positions_of(self, y, self.axes), "normalises over the axis")
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_statistics(xs[0], rows=prod(y) // prod(normalised(self, y)))
@@ -219,13 +236,26 @@ class RMSNorm(Layer, frozen=True):
         elements, rows = prod(y), prod(y) // prod(normalised(self, y))
         return Ops(mul=2 * elements + (elements if self.affine else 0) + rows, add=elements - rows + rows, div=rows)
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return all_but(len(y) - 1, positions_of(self, y, self.axes), "normalises over the axis")
+
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         rows = prod(y) // prod(normalised(self, y))
-        if device == "cuda" and not as_channels_last(len(y), positions_of(self, y, self.axes)):
+        if self.fused(y, device):
             return (Saved(0, prod(y)), Saved("own", rows, "statistic", "float32"))
         kept = (Saved(0, prod(y), wanted_by=0), Saved("own", rows, "statistic", "float32", wanted_by=0))
         scaled = (Saved("own", prod(y), wanted_by="weight"),) if self.affine else ()
         return kept + scaled  # without a fused kernel the scale reads a normalised input of its own
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        if self.fused(y, device):
+            return (), ()
+        rows = prod(y) // prod(normalised(self, y))
+        return () if self.affine else own(rows), own((2 if self.affine else 3) * prod(y) - rows)
+
+    def fused(self, y: Shape, device: str) -> bool:
+        """Is it one kernel?"""
+        return device == "cuda" and not as_channels_last(len(y), positions_of(self, y, self.axes))
 
 
 @register("local_response_norm", example="local_response_norm: 5", on=[(1, 96, 55, 55)], main="size")
@@ -261,14 +291,20 @@ class LocalResponseNorm(Layer, frozen=True):
         sums = batch * prod(axes) * window.valid_taps(channels, stops=channels) - prod(y)
         return Ops(mul=3 * prod(y), add=sums + prod(y), div=prod(y), exp=2 * prod(y))
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return all_but(len(y) - 1, [1], "sums over channels")
+
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         batch, channels, *axes = y
         squares = batch * (channels + self.size - 1) * prod(axes)  # padded at both ends of the channels, then averaged
         kept = (squares, prod(y), prod(y))  # squares, base and power
         return (Saved(0, prod(y)), *[Saved("own", elements, training_only=True) for elements in kept])
 
-    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool) -> tuple[int, int]:
-        return 0 if training else 2 * prod(y), 0  # three tensors while the power is taken, before the output is made
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        batch, _, *axes = y
+        padding = batch * (self.size - 1) * prod(axes)
+        forward = () if training else own(2 * prod(y))  # three tensors while the power is taken, before the output is
+        return forward, own(largest(prod(y) - padding, 0))  # four tensors while the power's gradient is taken
 
 
 def with_channels(layer: Layer, x: Shape) -> Shape:

@@ -5,14 +5,28 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from archcalc.algebra.field import SAME, Link, Sees, over, shared, through
 from archcalc.algebra.num import called, ceil_div, gcd, less, prod, smallest
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
-from archcalc.layers.layer import Layer, Saved, Shape, image, keeps_input, keeps_output, register
+from archcalc.layers.layer import (
+    Graded,
+    Layer,
+    Saved,
+    Scratch,
+    Shape,
+    image,
+    keeps_input,
+    keeps_output,
+    own,
+    register,
+    shared_out,
+)
 from archcalc.layers.windowed import (
     Padding,
     PerAxis,
     cells_read,
+    depends_on_size,
     does_not_fit,
     evenly_padded,
     kept_under,
@@ -94,6 +108,9 @@ class MaxPool(Layer, frozen=True):
         taps = taps_inside(windows, axes, stops) - windows_that_meet(windows, axes, stops)
         return Ops(cmp=batch * channels * taps)
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return pool_sees(self, xs[0])
+
     def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
         return (cells_read(self.windows(xs[0]), xs[0], y[2:]),)
 
@@ -146,6 +163,9 @@ class AvgPool(Layer, frozen=True):
         taps = batch * channels * taps_inside(windows, axes, stops)
         return Ops(mul=prod(y), add=taps - prod(y))
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return pool_sees(self, xs[0])
+
     def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
         return (cells_read(self.windows(xs[0]), xs[0], y[2:]),)
 
@@ -153,6 +173,18 @@ class AvgPool(Layer, frozen=True):
         over = pooled_over(self, xs[0])
         counts = Saved("own", prod(y), "statistic")  # how many cells each mean is of, where they are counted apart
         return (over,) if over.of == 0 else (over, counts)
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        over = pooled_over(self, xs[0])
+        if over.of == 0:
+            return (), ()
+        cells = own(over.elements if self.counts_padding else prod(xs[0]))  # that count, and then with padding
+        return cells + (own(over.elements) if training else ()), ()
+
+
+def pool_sees(pool: MaxPool | AvgPool, x: Shape) -> Sees:
+    """Each channel by itself, cells by windows; a ceil_mode overhang sees nothing more."""
+    return over([through(window) for window in pool.windows(x)], here=depends_on_size(pool))
 
 
 def pads_itself(pool: MaxPool | AvgPool, x: Shape) -> bool:
@@ -193,6 +225,9 @@ class GlobalPool(Layer, frozen=True):
         batch, channels, axes = image(self, xs[0])
         return (batch, channels, *(1 for _ in axes)) if self.keep_axes else (batch, channels)
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return Sees((Link(1, SAME), *[None] * (len(y) - 2)), "pools whole axes")
+
 
 @register("global_avg_pool", example="global_avg_pool", on=[(1, 2048, 7, 7)])
 class GlobalAvgPool(GlobalPool, frozen=True):
@@ -226,6 +261,9 @@ class GlobalMaxPool(GlobalPool, frozen=True):
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_input(xs[0]) + keeps_output(y)  # where they are equal, the gradient goes
 
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        return (), shared_out(xs[0], y)
+
 
 class AdaptivePool(Layer, frozen=True):
     """Pool onto a given size: output cell i of an axis covers cells ⌊i·n/size⌋ … ⌈(i+1)·n/size⌉ − 1."""
@@ -239,6 +277,10 @@ class AdaptivePool(Layer, frozen=True):
     def out(self, *xs: Shape) -> Shape:
         batch, channels, axes = image(self, xs[0])
         return (batch, channels, *per_axis(self, "size", len(axes)))
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        here = "sizes that adapt" if any(size > 1 for size in y[2:]) else ""
+        return over([shared(n, size) for n, size in zip(xs[0][2:], y[2:], strict=True)], here=here)
 
     def taps(self, x: Shape, y: Shape) -> int:
         """Cells under all windows; windows of neighbours overlap where the size does not divide the axis."""

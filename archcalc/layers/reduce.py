@@ -1,13 +1,25 @@
 """Reductions over any axes: mean, sum and maximum."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from archcalc.algebra.field import SAME, Link, Sees
 from archcalc.algebra.num import prod
 from archcalc.algebra.ops import Ops
-from archcalc.layers.layer import Layer, Saved, Shape, keeps_input, keeps_output, positions_of, register
+from archcalc.layers.layer import (
+    Graded,
+    Layer,
+    Saved,
+    Scratch,
+    Shape,
+    keeps_input,
+    keeps_output,
+    positions_of,
+    register,
+    shared_out,
+)
 
 SUMMARIES = {
     "reduce_mean": "Mean over some axes: n − 1 additions and 1 multiplication per output",
@@ -37,10 +49,20 @@ class Reduce(Layer, frozen=True):
         if self.function not in SUMMARIES:
             raise self.error("function must be one of the table", repr(self.function))
 
+    @property
+    def autocast(self) -> Literal["float32", "follows"]:  # type: ignore[override]
+        """PyTorch's mixed precision sums in float32."""
+        return "float32" if self.function == "reduce_sum" else "follows"
+
     def out(self, *xs: Shape) -> Shape:
         reduced = positions_of(self, xs[0], self.axes)
         kept = [1 if axis in reduced else n for axis, n in enumerate(xs[0]) if self.keep_axes or axis not in reduced]
         return tuple(kept)
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        reduced = positions_of(self, xs[0], self.axes)
+        axes = [axis for axis in range(1, len(xs[0])) if self.keep_axes or axis not in reduced]
+        return Sees(tuple(None if axis in reduced else Link(axis, SAME) for axis in axes), "reduces the axis")
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         merged = prod(xs[0]) - prod(y)
@@ -50,6 +72,9 @@ class Reduce(Layer, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_input(xs[0]) + keeps_output(y) if self.function == "reduce_max" else ()
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        return (), shared_out(xs[0], y) if self.function == "reduce_max" else ()
 
     def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
         return self.function == "reduce_sum"  # every cell of a sum has the same gradient

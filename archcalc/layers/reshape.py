@@ -5,9 +5,36 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from archcalc.algebra.field import (
+    EACH,
+    SAME,
+    Link,
+    Sees,
+    Sight,
+    clamped,
+    over,
+    regrouped,
+    shifted,
+    spread,
+    tabled,
+    through,
+)
 from archcalc.algebra.num import divides, less, prod
 from archcalc.algebra.ops import Ops
-from archcalc.layers.layer import Layer, Saved, Shape, image, keeps_input, positions_of, register, shown
+from archcalc.algebra.window import Window
+from archcalc.layers.layer import (
+    Graded,
+    Layer,
+    Saved,
+    Scratch,
+    Shape,
+    image,
+    keeps_input,
+    own,
+    positions_of,
+    register,
+    shown,
+)
 
 Amount = int | tuple[int | tuple[int, int], ...]
 
@@ -41,6 +68,9 @@ class Identity(View, frozen=True):
     def out(self, *xs: Shape) -> Shape:
         return xs[0]
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return EACH
+
 
 class Dropout(Moves, frozen=True):
     """Drop values at random while training; at inference hand the input on.
@@ -60,6 +90,9 @@ class Dropout(Moves, frozen=True):
     def out(self, *xs: Shape) -> Shape:
         return xs[0]
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return EACH
+
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         if self.rate in (0, 1):  # nothing is dropped, or everything: PyTorch multiplies by one zero
             return () if self.rate == 0 else (Saved("own", 1, "mask", training_only=True),)
@@ -70,8 +103,10 @@ class Dropout(Moves, frozen=True):
     def aliases(self, training: bool) -> bool:
         return not training or self.rate == 0
 
-    def in_place(self, training: bool) -> bool:
-        return True  # what it keeps is the mask
+    def in_place(self, y: Shape, training: bool) -> tuple[Saved, ...] | None:
+        if training and self.function not in ("dropout", "channel_dropout"):
+            return None
+        return self.saved((y,), y, "cpu") if training else ()  # the mask; in place no fused kernel makes it smaller
 
     def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
         return self.rate == 0
@@ -111,6 +146,9 @@ class Flatten(View, frozen=True):
             raise self.error("start must not lie behind end", f"start={self.start}, end={self.end}")
         return (*xs[0][:start], prod(xs[0][start : end + 1]), *xs[0][end + 1 :])
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return regrouped(xs[0][1:], y[1:], "joins axes")
+
 
 @register("reshape", example="reshape: [20, 25]", on=[(1, 500)])
 class Reshape(View, frozen=True):
@@ -136,6 +174,9 @@ class Reshape(View, frozen=True):
             raise self.error("the new shape must hold the same values", f"{shown(sizes)} to {list(self.shape)}")
         return (batch, *(values // named if size == -1 else size for size in self.shape))
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return regrouped(xs[0][1:], y[1:], "joins or splits axes")
+
 
 @register("permute", example="permute: [0, 2, 3, 1]", on=[(1, 20, 5, 6)])
 class Permute(View, frozen=True):
@@ -154,6 +195,9 @@ class Permute(View, frozen=True):
             rule = "order must name every axis once, the batch (0) first"
             raise self.error(rule, f"{list(self.order)} for {len(xs[0])} axes")
         return tuple(xs[0][axis] for axis in self.order)
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return Sees(tuple(Link(axis, SAME) for axis in self.order[1:]))
 
 
 def amounts(layer: "Pad | Crop", rank: int) -> list[tuple[int, int]]:
@@ -193,8 +237,27 @@ class Pad(Moves, frozen=True):
                     raise self.error(f"{self.mode} padding must find its cells in the axis", f"{max(cells)} for {n}")
         return (batch, channels, *(n + before + after for n, (before, after) in around))
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        axes = xs[0][2:]
+        return over([self.sight(n, a) for n, (a, _) in zip(axes, amounts(self, len(axes)), strict=True)])
+
+    def sight(self, n: int, before: int) -> Sight:
+        """The cell that a cell of the padded axis holds; zeros hold none."""
+        moved = shifted(-before)
+        match self.mode:
+            case "constant":
+                return moved
+            case "replicate":
+                return clamped(moved, n)
+            case "reflect":
+                return tabled(moved, lambda o: n - 1 - abs(n - 1 - abs(o - before)))
+        return tabled(moved, lambda o: (o - before) % n)
+
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return keeps_input(xs[0]) if self.mode in ("reflect", "replicate") else ()
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        return (), own(prod(y)) if self.mode == "circular" else ()
 
 
 @register("crop", example="crop: 4", on=[(1, 64, 64, 64)])
@@ -219,6 +282,9 @@ class Crop(Moves, frozen=True):
         if any(less(size, 1) for size in sizes):
             raise self.error("at least one cell must be left", f"{shown(axes)} cropped to {shown(sizes)}")
         return (batch, channels, *sizes)
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return over([shifted(before) for before, _ in amounts(self, len(y) - 2)])
 
     def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
         return (prod(y),)
@@ -247,6 +313,9 @@ class PixelShuffle(Moves, frozen=True):
             raise self.error(f"{block} = factor^axes must divide the channels", f"channels={channels}")
         return (batch, channels // block, *(n * self.factor for n in axes))
 
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return over([spread(self.factor)] * (len(y) - 2), "picked")
+
 
 @register("pixel_unshuffle", example="pixel_unshuffle: 2", on=[(1, 16, 64, 64)])
 class PixelUnshuffle(Moves, frozen=True):
@@ -269,3 +338,6 @@ class PixelUnshuffle(Moves, frozen=True):
         if any(divides(self.factor, n) is False for n in axes):
             raise self.error("factor must divide every axis", f"factor={self.factor}, axes {shown(axes)}")
         return (batch, channels * self.factor ** len(axes), *(n // self.factor for n in axes))
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return over([through(Window(self.factor, self.factor))] * (len(y) - 2), "apart")

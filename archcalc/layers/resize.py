@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from archcalc.algebra.field import Sees, Sight, clamped, over, sampled
 from archcalc.algebra.num import prod, smallest
 from archcalc.algebra.ops import Ops
 from archcalc.layers.layer import Layer, Saved, Shape, image, register
@@ -76,6 +77,22 @@ class Resize(Layer, frozen=True):
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return ()
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees | None:
+        """Exact fractions say where cells lie; of a second input nothing is seen but its size."""
+        if number == 1:
+            return Sees((), nothing=True)
+        sights = [self.sight(n, size) for n, size in zip(xs[0][2:], y[2:], strict=True)]
+        return over(sights, here="" if self.scale is not None and not self.align_corners else "its factor")
+
+    def sight(self, n: int, size: int) -> Sight:
+        """Cell o of `size` lies at o·n/size, or between there and its other end, or corners lie on corners."""
+        if self.mode == "nearest":
+            return sampled((0, 1), (n, size), (1, 0))
+        reach = TAPS[self.mode] // 2
+        factor = (n - 1, max(size - 1, 1)) if self.align_corners else (n, size)
+        place = (0, 1) if self.align_corners else (n - size, 2 * size)
+        return clamped(sampled(place, factor, (reach, reach)), n, bounded=True)
 
     def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
         """At least one cell for each output cell; a second input only says a size."""

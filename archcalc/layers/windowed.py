@@ -74,6 +74,12 @@ def padding_over(
     return [p if isinstance(p, tuple) else (p, p) for p in per_axis(layer, "padding", len(axes))]
 
 
+def depends_on_size(layer: Any) -> str:
+    """Why the padding of a layer depends on the size of its input; empty where it does not."""
+    stride = layer.kernel if layer.stride is None else layer.stride
+    return "same padding with a stride" if layer.padding == "same" and stride != 1 else ""
+
+
 def evenly_padded(windows: Sequence[Window]) -> bool:
     """Is every axis known to be padded alike before and behind?"""
     return all(differ(window.before, window.after) is False for window in windows)

@@ -16,7 +16,7 @@ from archcalc.model.graph import Graph
 from archcalc.model.walk import Use
 from archcalc.questions.liveness import Ledger, Moment, Pass, Reached, segments
 from archcalc.questions.optimizers import OPTIMIZERS
-from archcalc.questions.storages import Block, Stays, kept, stays
+from archcalc.questions.storages import Block, Stays, kept, leading, stays
 
 COUNTER_BYTES = 8  # a batch norm counts its batches in one int64
 
@@ -94,8 +94,9 @@ class Account:
     @cached_property
     def tensors(self) -> list[tuple[int, str, bool]]:
         """Elements, role and whether it trains, of every tensor that a layer owns; a tied one stands at its owner."""
+        reached = leading(self.uses, self.outputs)  # no gradient comes to a layer that no output depends on
         return [
-            (prod(weight.shape), weight.role, weight.role == "trainable" and use.node.trainable)
+            (prod(weight.shape), weight.role, weight.role == "trainable" and use.node.trainable and use.name in reached)
             for use in self.uses
             for name, weight in use.answers.weights.items()
             if name not in use.shared

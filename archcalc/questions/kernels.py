@@ -1,6 +1,6 @@
 """The kernels that a device runs for each use of a layer, forward and backward, with their products and traffic."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
@@ -13,9 +13,9 @@ from archcalc.layers.layer import Layer, Shape
 from archcalc.layers.norm import BatchNorm
 from archcalc.layers.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from archcalc.layers.reshape import Pad
-from archcalc.layers.windowed import per_axis
+from archcalc.layers.windowed import per_axis, windows_that_meet
 from archcalc.model.walk import Use
-from archcalc.questions.storages import Stay, Stays
+from archcalc.questions.storages import Block, Stay, Stays
 
 SIZES_ONLY = (MaxPool, AvgPool, AdaptiveAvgPool, AdaptiveMaxPool, Pad)  # keep their input, and read only its shape
 
@@ -29,25 +29,44 @@ class Launch(Struct, frozen=True, gc=False):
     main: bool = True  # without it the result could not be had; the others are PyTorch's way of getting it
 
 
-def launches(found: Stays, *, training: bool) -> Iterator[Launch]:
+def launches(found: Stays, outputs: Collection[str], *, training: bool) -> Iterator[Launch]:
     """All kernels of one forward pass, and in training of the backward pass after it, in order.
 
-    Views have none. Main kernels touch each element that they depend on once; the others are passes that eager PyTorch
-    makes beside them: a bias after a convolution, padded copies, parts of composed functions, sums of gradients.
+    Views have none, and no gradient comes from what leads to none of the outputs. Main kernels touch each element that
+    they depend on once; the others are passes that eager PyTorch makes beside them: a bias after a convolution, padded
+    copies, parts of composed functions, sums of gradients.
     """
+    blocks, wanted = blocks_of(found), leading_to(found, outputs)
     for stay in found.uses:
-        yield from forward(stay, training=training)
+        yield from forward(stay, blocks, training=training)
     readers: dict[str, int] = {}
     for stay in reversed(found.uses) if training else ():
-        yield from backward(stay, readers)
+        if stay.use.name in wanted:
+            yield from backward(stay, readers)
 
 
-def forward(stay: Stay, *, training: bool) -> Iterator[Launch]:
+def blocks_of(found: Stays) -> dict[str, str]:
+    """The block that each value lies in: a view lies in that of its source."""
+    return {name: block.name for name, block in found.inputs.items()} | {
+        stay.use.name: stay.output.name for stay in found.uses
+    }
+
+
+def leading_to(found: Stays, outputs: Collection[str]) -> set[str]:
+    """The uses that an output depends on."""
+    wanted = set(outputs)
+    for stay in reversed(found.uses):
+        if stay.use.name in wanted:
+            wanted.update(stay.use.inputs)
+    return wanted
+
+
+def forward(stay: Stay, blocks: Mapping[str, str], *, training: bool) -> Iterator[Launch]:
     """The kernels of one use."""
     use, layer = stay.use, stay.use.layer
     if layer.aliases(training) and use.inputs:
         return
-    reads = read_bytes(stay) + weight_bytes(stay)
+    reads = sum(input_bytes(stay, blocks).values()) + weight_bytes(stay)
     writes = bytes_of(use.answers.elements, use.dtype or stay.output.dtype)
     product = layer.product(use.xs, use.answers.y)
     if product is not None:
@@ -83,14 +102,13 @@ def taps_of(stay: Stay) -> int:
     return prod(per_axis(layer, "kernel", rank)) if plain else 1
 
 
-def read_bytes(stay: Stay) -> int:
-    """Bytes of the distinct input elements that the output depends on; a value read twice counts once."""
+def input_bytes(stay: Stay, blocks: Mapping[str, str]) -> dict[str, int]:
+    """Bytes of the distinct elements of each block that the output depends on; a block read twice counts once."""
     use, found = stay.use, dict[str, int]()
-    for source, dtype, n in zip(
-        use.inputs, stay.input_dtypes, touched(use.layer, use.xs, use.answers.y)[0], strict=True
-    ):
-        found[source] = max(found.get(source, 0), bytes_of(n, dtype))
-    return sum(found.values())
+    reads = touched(use.layer, use.xs, use.answers.y)[0]
+    for source, dtype, n in zip(use.inputs, stay.input_dtypes, reads, strict=True):
+        found[blocks[source]] = max(found.get(blocks[source], 0), bytes_of(n, dtype))
+    return found
 
 
 def weight_bytes(stay: Stay) -> int:
@@ -105,11 +123,13 @@ def touched(layer: Layer, xs: tuple[Shape, ...], y: Shape) -> tuple[tuple[int, .
 
 
 def pace_of(stay: Stay, *, training: bool) -> Pace:
-    """How the kernel moves through memory; a batch norm with running statistics only scales at inference."""
-    layer = stay.use.layer
-    if isinstance(layer, BatchNorm) and layer.running and not training:
-        return "elementwise"
-    return layer.pace
+    """How the kernel moves through memory."""
+    return "elementwise" if only_scales(stay.use.layer, training=training) else stay.use.layer.pace
+
+
+def only_scales(layer: Layer, *, training: bool) -> bool:
+    """A batch norm with running statistics only scales at inference, and can be folded into the layer before it."""
+    return isinstance(layer, BatchNorm) and layer.running and not training
 
 
 def backward(stay: Stay, readers: dict[str, int]) -> Iterator[Launch]:
@@ -118,39 +138,65 @@ def backward(stay: Stay, readers: dict[str, int]) -> Iterator[Launch]:
     graded = [number for number, needed in enumerate(stay.graded) if needed]
     if not graded and not stay.learning:
         return
-    arrives = bytes_of(use.answers.elements, stay.output.dtype)
+    arrives = bytes_of(arriving(layer, use.xs, use.answers.y), stay.output.dtype)
     product = layer.product(use.xs, use.answers.y)
+    made = {use.inputs[n]: prod(use.xs[n]) for n in graded if not layer.hands_back(n, use.xs, use.answers.y)}
     if product is not None:
         yield from back_products(stay, product, graded, arrives)
-    elif not all(layer.hands_back(number, use.xs, use.answers.y) for number in graded) or stay.learning:
-        reads = {
-            block.name: block.bytes
-            for block in stay.kept
-            if not (isinstance(layer, SIZES_ONLY) and block.role == "activation")
-        }
-        back = sum(bytes_of(prod(use.xs[number]), stay.output.dtype) for number in graded)
+    elif made or stay.learning:
+        reads = {block.name: block.bytes for block in stay.kept if is_read(layer, block)}
+        back = bytes_of(sum(made.values()), stay.output.dtype)
         learned = bytes_of(sum(prod(use.answers.weights[name].shape) for name in stay.learning), stay.weight_dtype)
         pace = pace_of(stay, training=True)
         kernel = Kernel(f"{use.name} (backward)", pace, arrives + sum(reads.values()), back + learned)
         yield Launch(use, kernel, backward=True)
+        for block in stay.kept:
+            if block.role == "inner" and not isinstance(layer, SIZES_ONLY):
+                yield Launch(use, Kernel(block.name, "elementwise", block.bytes, 0), backward=True, main=False)
     yield from sums(stay, graded, readers)
+
+
+def is_read(layer: Layer, block: Block) -> bool:
+    """Does the main backward kernel read what is kept? Parts of a composed function are passes of their own."""
+    return block.role == "index" if isinstance(layer, SIZES_ONLY) else block.role != "inner"
+
+
+@lru_cache(maxsize=1 << 12)
+def arriving(layer: Layer, xs: tuple[Shape, ...], y: Shape) -> int:
+    """Elements of the output's gradient that those of the inputs depend on: not those that met only padding."""
+    if isinstance(layer, Pad) and layer.mode == "constant":
+        return prod(xs[0])
+    if isinstance(layer, Conv):
+        return prod(y[:2]) * windows_that_meet(layer.windows(xs[0]), xs[0][2:], y[2:])
+    if isinstance(layer, ConvTranspose):
+        cells = zip(layer.windows(xs[0]), y[2:], xs[0][2:], strict=True)
+        return prod(y[:2]) * prod(window.cells_reached(size, n) for window, size, n in cells)
+    return prod(y)
 
 
 def back_products(stay: Stay, product: Product, graded: Sequence[int], arrives: int) -> Iterator[Launch]:
     """Two products as large as the forward one: the gradient of the input, and that of the weight."""
     use = stay.use
-    sizes = [bytes_of(prod(x), stay.output.dtype) for x in use.xs]
-    second = sizes[1] if len(sizes) > 1 else bytes_of(sum(map(prod, use.answers.shapes.values())), stay.weight_dtype)
+    reads, weights = touched(use.layer, use.xs, use.answers.y)
+    size, read = bytes_of(prod(use.xs[0]), stay.output.dtype), bytes_of(reads[0], stay.output.dtype)
+    if len(reads) > 1:
+        second = bytes_of(prod(use.xs[1]), stay.output.dtype)
+        second_read = bytes_of(reads[1], stay.output.dtype)
+    else:
+        biases = prod(use.answers.shapes["bias"]) if "bias" in use.answers.shapes else 0
+        second = bytes_of(prod(use.answers.shapes["weight"]), stay.weight_dtype)
+        second_read = bytes_of(weights - biases, stay.weight_dtype)
     b, m, n, k = product.batch, product.m, product.n, product.k
     if 0 in graded:
         back = gradient_product(use) or Product(b, m, k, n)
-        kernel = product_kernel(stay, f"{use.name} (grad input)", back, arrives + second, sizes[0], use.xs[0][2:])
+        kernel = product_kernel(stay, f"{use.name} (grad input)", back, arrives + second_read, size, use.xs[0][2:])
         yield Launch(use, kernel, backward=True)
     if 1 in graded or stay.learning:
-        kernel = product_kernel(stay, f"{use.name} (grad weight)", Product(b, k, n, m), arrives + sizes[0], second)
+        kernel = product_kernel(stay, f"{use.name} (grad weight)", Product(b, k, n, m), arrives + read, second)
         yield Launch(use, kernel, backward=True)
     if "bias" in stay.learning:
-        yield Launch(use, Kernel(f"{use.name} (grad bias)", "norm", arrives, 0), backward=True, main=False)
+        whole = bytes_of(use.answers.elements, stay.output.dtype)
+        yield Launch(use, Kernel(f"{use.name} (grad bias)", "norm", whole, 0), backward=True, main=False)
 
 
 def gradient_product(use: Use) -> Product | None:

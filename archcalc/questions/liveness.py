@@ -1,5 +1,6 @@
 """When each block of memory is taken and let go: the forward pass, and the backward pass in reverse."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, Literal
@@ -51,7 +52,8 @@ class Ledger:
             size = ceil_div(size, self.granule) * self.granule
         self.held[block.name] = [1, size, block]
         self.now = self.now + size
-        self.events.append((block.name, size))
+        if not (isinstance(size, int) and size == 0):  # an allocator gives no block for nothing
+            self.events.append((block.name, size))
 
     def drop(self, name: str) -> None:
         """Let go of a block; it is free when nobody holds it."""
@@ -60,7 +62,8 @@ class Ledger:
         if entry[0] == 0:
             self.now = self.now - entry[1]
             del self.held[name]
-            self.events.append((name, 0))
+            if not (isinstance(entry[1], int) and entry[1] == 0):
+                self.events.append((name, 0))
 
     def note(self, phase: Phase, name: str) -> None:
         """A moment; the one that is asked for ends the pass."""
@@ -79,10 +82,15 @@ class Pass:
     ) -> None:  # fmt: skip
         self.found, self.ledger, self.training, self.outputs = found, ledger, training, outputs
         self.done_after = last_reads(found.uses, outputs, blocks_hold=blocks_hold)
+        self.forgotten = forgotten(found.uses)
+        self.remembered: set[str] = set()  # layers that keep something
         self.gradients: dict[str, str] = {}  # value -> block of its gradient
         self.gradients_stay = gradients_stay  # from step to step, instead of being made anew
         self.sums_in_place = sums_in_place  # PyTorch does not while a mode watches every operation
         self.learned: set[tuple[str, str]] = set()
+        keys = [key_of(stay, name) for stay in found.uses for name in stay.learning]
+        self.uses_left = Counter(keys)  # of each tensor that trains, from which a gradient is still to come
+        self.half = {block.name: block for stay in found.uses for block in stay.own if block.role == "cast weight"}
         self.number = 0
         self.blocks = {stay.use.name: stay.output for stay in found.uses} | dict(found.inputs)
         self.segments = segments or [found.uses]
@@ -114,18 +122,24 @@ class Pass:
         self.appear(stay, "forward", keeping=keeping)
         for name in self.done_after.get(stay.use.name, ()):
             self.let_go(self.blocks[name])
+        for other in self.forgotten.get(stay.use.name, ()):
+            for block in other.kept if other.use.name in self.remembered else ():
+                self.let_go(block)
 
-    def appear(self, stay: Stay, phase: Phase, *, keeping: bool) -> None:
-        """The output and what is made beside it; what is kept stays."""
-        self.keep(stay.output)
-        within = (*stay.own, *stay.scratch[0])
+    def appear(self, stay: Stay, phase: Phase, *, keeping: bool, whole: bool = True) -> None:
+        """The output and what is made beside it, or only that; what is kept stays."""
+        if whole:
+            self.keep(stay.output)
+        within = (*stay.own, *stay.scratch[0]) if whole else stay.own
         for block in within:
             self.ledger.hold(block)
             if block.role == "cast weight":
                 self.ledger.hold(block)
                 self.casts.append(block.name)
-        for block in stay.kept if keeping else ():
-            self.keep(block)
+        if keeping and not (stay.idle and phase == "again"):
+            self.remembered.add(stay.use.name)
+            for block in stay.kept:
+                self.keep(block)
         self.ledger.note(phase, stay.use.name)
         for block in within:
             self.ledger.drop(block.name)
@@ -136,8 +150,10 @@ class Pass:
             self.ledger.drop(name)
         self.casts = []
         if self.training:
+            graded = {stay.use.name for stay in self.found.uses if stay.learning or any(stay.graded)}
             for name in self.outputs:
-                self.gradients[name] = self.new_gradient(self.blocks[name])
+                if name in graded:
+                    self.gradients[name] = self.new_gradient(self.blocks[name])
 
     def keep(self, block: Block) -> None:
         """Hold a block, unless the caller holds it all along."""
@@ -150,7 +166,9 @@ class Pass:
             self.ledger.drop(block.name)
 
     def bounds(self, segment: Sequence[Stay]) -> list[Block]:
-        """What a segment reads from before it."""
+        """What a segment reads from before it, if it must be run again."""
+        if all(stay.packs == "nothing" for stay in segment):
+            return []
         inside = {stay.use.name for stay in segment}
         read = dict.fromkeys(source for stay in segment for source in stay.use.inputs if source not in inside)
         return [self.blocks[source] for source in read]
@@ -168,17 +186,26 @@ class Pass:
                     kept=tuple(map(renewed, stay.kept)))
             for stay in segment
         ]  # fmt: skip
-        inner = {stay.use.name: stay.output for stay in stays}
-        done = last_reads(stays, ())
-        for stay in stays:
-            self.appear(stay, "again", keeping=True)
+        self.rerun(stays)
+        return stays
+
+    def rerun(self, stays: Sequence[Stay]) -> None:
+        """The forward pass of a segment; PyTorch ends it once the last tensor is there that the backward pass needs."""
+        packing = [place for place, stay in enumerate(stays) if stay.packs != "nothing"]
+        end = packing[-1] if packing else -1
+        done, alive = last_reads(stays, ()), dict[str, Block]()
+        for place, stay in enumerate(stays[: end + 1]):
+            whole = place < end or stay.packs == "results"
+            self.appear(stay, "again", keeping=True, whole=whole)
+            alive |= {stay.use.name: stay.output} if whole else {}
             for name in done.get(stay.use.name, ()):
-                if name in inner:
-                    self.let_go(inner[name])
+                if name in alive:
+                    self.let_go(alive.pop(name))
+        for block in alive.values():
+            self.let_go(block)
         for name in self.casts:
             self.ledger.drop(name)
         self.casts = []
-        return stays
 
     def back(self, segment: Sequence[Stay]) -> None:
         """The backward pass through some layers."""
@@ -197,11 +224,9 @@ class Pass:
         """One layer backwards: gradients of inputs and weights appear; then goes what it kept, and what arrived."""
         ledger, use = self.ledger, stay.use
         arrived = self.gradients.pop(use.name, None)
-        if arrived is None:  # nothing that the loss depends on reads it
-            for block in stay.kept:
-                self.let_go(block)
+        if arrived is None or stay.idle:
             return
-        temporary = self.learn(stay)
+        temporary, turning = self.learn(stay)
         inner = [self.new_gradient(block) for block in stay.own if block.role in INNER and any(stay.graded)]
         if inner:
             self.note_with(stay.scratch[1], use.name)
@@ -220,6 +245,12 @@ class Pass:
         ledger.drop(arrived)
         for source, gradient in made:
             self.add(source, gradient, use.name)
+        for gone, block, stays in turning:
+            ledger.hold(block)
+            ledger.note("backward", use.name)
+            ledger.drop(gone)
+            if not stays:
+                ledger.drop(block.name)
 
     def note_with(self, scratch: Sequence[Block], name: str) -> None:
         """A moment of the backward pass, with what is made and let go within."""
@@ -237,24 +268,33 @@ class Pass:
             return arrived
         return self.new_gradient(self.blocks[use.inputs[number]], prod(use.xs[number]))
 
-    def learn(self, stay: Stay) -> list[str]:
-        """Gradients of the tensors that train; those that are added to one that is there already are let go."""
-        temporary = []
+    def learn(self, stay: Stay) -> tuple[list[str], list[tuple[str, Block, bool]]]:
+        """Gradients of the tensors that train appear.
+
+        Given back are the names of those that go with the layer, and those that turn into another block after it,
+        with that block and whether it stays. What several uses of a tensor send back is summed first.
+        """
+        temporary, turning = list[str](), list[tuple[str, Block, bool]]()
         for name in stay.learning:
-            tied = name in stay.use.shared
-            key = (str(stay.use.shared_with), name) if tied else (stay.use.name, name)
-            block = weight_gradient(stay, name, key)
-            if key in self.learned or self.gradients_stay:
-                block = replace(block, name=f"{block.name} again")
-                temporary.append(block.name)
-            self.learned.add(key)
-            self.ledger.hold(block)
-        cast = [block for block in stay.own if block.role == "cast weight"]
-        for block in cast:  # a gradient in half precision, before it becomes one in the weight's
-            half = replace(block, name=f"gradient of {block.name}", role="gradient")
-            temporary.append(half.name)
-            self.ledger.hold(half)
-        return temporary
+            key = key_of(stay, name)
+            self.uses_left[key] -= 1
+            final = weight_gradient(stay, name, key)
+            if self.gradients_stay:  # it is added to the one that is there
+                final = replace(final, name=f"{final.name} again")
+            half = self.half.get(f"{'.'.join(key)} cast")
+            block = final if half is None else replace(half, name=f"gradient of {half.name}", role="gradient")
+            if key in self.learned:
+                more = replace(block, name=f"{block.name} more")
+                self.ledger.hold(more)
+                temporary += [more.name] if self.sums_in_place else []
+                turning += [] if self.sums_in_place else [(more.name, replace(block, name=f"{block.name} sum"), False)]
+            else:
+                self.learned.add(key)
+                self.ledger.hold(block)
+            if self.uses_left[key] == 0:
+                turning += [] if half is None else [(block.name, final, not self.gradients_stay)]
+                temporary += [block.name] if half is None and self.gradients_stay else []
+        return temporary, turning
 
     def add(self, source: str, gradient: str, name: str) -> None:
         """What several layers send back is summed: in place where nobody else holds the sum so far."""
@@ -272,6 +312,11 @@ class Pass:
 
 
 INNER = ("inner", "cast")  # what is made inside a layer, and has a gradient of its own
+
+
+def key_of(stay: Stay, name: str) -> tuple[str, str]:
+    """A tensor by its owner and its name."""
+    return (str(stay.use.shared_with), name) if name in stay.use.shared else (stay.use.name, name)
 
 
 def weight_gradient(stay: Stay, name: str, key: tuple[str, str]) -> Block:
@@ -298,6 +343,19 @@ def last_reads(uses: Sequence[Stay], outputs: Sequence[str], *, blocks_hold: boo
         if name not in outputs:
             done.setdefault(uses[place].use.name, []).append(name)
     return done
+
+
+def forgotten(uses: Sequence[Stay]) -> Mapping[str, list[Stay]]:
+    """Layers that no output depends on, by the use after which the last value behind them goes, and what they keep."""
+    ends: dict[str, int] = {}  # of a value, and of all that is computed from it
+    found: dict[str, list[Stay]] = {}
+    for place, stay in reversed(list(enumerate(uses))):
+        end = ends[stay.use.name] = max(ends.get(stay.use.name, 0), place)
+        for source in stay.use.inputs:
+            ends[source] = max(ends.get(source, 0), end)
+        if stay.idle:
+            found.setdefault(uses[end].use.name, []).append(stay)
+    return found
 
 
 def block_ends(uses: Sequence[Stay]) -> dict[str, int]:

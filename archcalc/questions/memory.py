@@ -20,6 +20,8 @@ from archcalc.questions.optimizers import OPTIMIZERS
 from archcalc.views import memory as views
 from archcalc.views.table import preformatted
 
+TRAINED = ("float64", "float32", *HALVES)
+
 
 class Memory(Struct, frozen=True, dict=True, eq=False):
     """Everything that takes memory, in bytes; `str()` is the page. `quantities` are the named sizes."""
@@ -131,6 +133,9 @@ def checked(given: Mapping[str, Any], dtype: str) -> Choices:
     for name in given:
         one_of("memory", name, Choices.__struct_fields__)
     choices = Choices(**given)
+    for name in ("training", "in_place", "set_to_none", "master"):
+        if not isinstance(getattr(choices, name), bool):
+            raise UsageError(name, "must be True or False", repr(getattr(choices, name)))
     one_of("optimizer", choices.optimizer, OPTIMIZERS)
     one_of("hold", choices.hold, ("reads", "blocks"))
     one_of("allocator", choices.allocator, ("cuda", "exact"))
@@ -138,10 +143,23 @@ def checked(given: Mapping[str, Any], dtype: str) -> Choices:
         one_of("amp", choices.amp, HALVES)
         if dtype != "float32":
             raise UsageError("--amp", "mixed precision keeps float32 weights", f"--dtype {dtype}")
-    if choices.checkpoint is not None and (not isinstance(choices.checkpoint, int) or choices.checkpoint < 1):
-        raise UsageError("--checkpoint", "must be every=K with K at least 1", f"{choices.checkpoint}")
-    if not choices.training:
-        for name in ("checkpoint", "master"):
-            if getattr(choices, name):
-                raise UsageError(f"--{name}", "is about training", "no --training")
+    for name, number in (("every=K", choices.checkpoint), ("depth=D", choices.depth)):
+        if number is not None and (type(number) is not int or number < 1):
+            raise UsageError("--checkpoint", f"must be {name} with {name[-1]} at least 1", f"{number}")
+    about_training(choices, dtype)
     return choices
+
+
+def about_training(choices: Choices, dtype: str) -> None:
+    """Refuse what is asked of training without it, and training that is not possible."""
+    asked = {
+        "--checkpoint": choices.checkpoint is not None,
+        "--master-weights": choices.master,
+        "--keep-gradients": not choices.set_to_none,
+    }
+    for name in (name for name, wanted in asked.items() if wanted and not choices.training):
+        raise UsageError(name, "is about training", "no --training")
+    if choices.training and dtype not in TRAINED:
+        raise UsageError("--training", f"computes in {', '.join(TRAINED)}", f"--dtype {dtype}")
+    if choices.master and dtype not in HALVES:
+        raise UsageError("--master-weights", f"is about {' and '.join(HALVES)}", f"--dtype {dtype}")

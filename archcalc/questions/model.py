@@ -9,7 +9,10 @@ from archcalc.model.sizes import Sizes
 if TYPE_CHECKING:
     from archcalc.hardware.device import Device
     from archcalc.questions.closed_form import ClosedForm
+    from archcalc.questions.drawing import Drawing
     from archcalc.questions.explain import Explanation
+    from archcalc.questions.field import Field
+    from archcalc.questions.field_form import FieldForm
     from archcalc.questions.fit import Fit
     from archcalc.questions.memory import Memory
     from archcalc.questions.solve import Solution
@@ -114,3 +117,42 @@ class Model(Network, frozen=True, dict=True, eq=False):
         from archcalc.questions.fit import fit
 
         return fit(self, memory_bytes, input, **options)
+
+    def draw(self, input: Sizes | Mapping[str, Sizes] | None = None, **options: Any) -> "Drawing":
+        """The network as boxes and wires: `.svg()`, `.mermaid()`, `.dot()`; in a notebook, the picture.
+
+        Options: `batch`, `depth` (levels of names; by default the deepest that stays readable). Equal blocks in a row
+        are one box. Raises UsageError for a wrong argument or more than 500 boxes, ModelError where the model is wrong.
+        """
+        from archcalc.questions.drawing import draw
+
+        return draw(self, input, **options)
+
+    def field(
+        self, layer: str | None = None, cell: Sequence[int] | None = None,
+        box: Sequence[int] | Mapping[str, Sequence[int]] | None = None, *,
+        input: Sizes | Mapping[str, Sizes] | None = None, batch: int = 1,
+    ) -> "Field":  # fmt: skip
+        """What cells see: size, stride and start of every layer's receptive field, along each axis of each input.
+
+        With `cell`, the box of one cell of a layer, whole and clipped to the image; with `box` (all starts, then all
+        ends; by name where there are several inputs), the cells of the layer that see any of it. The layer is
+        by default the last one that does not see everything. `.plot(path)` draws the cell's box.
+        Raises UsageError for a wrong argument and ModelError where the shapes do not fit.
+        """
+        from archcalc.questions.field import field
+
+        return field(self, layer, cell, box, input=input, batch=batch)
+
+    def field_form(
+        self, symbols: str | Sequence[str], layer: str | None = None,
+        input: Sizes | Mapping[str, Sizes] | None = None,
+    ) -> "tuple[FieldForm, ...]":  # fmt: skip
+        """Size, stride and start of a layer's field as expressions in hyperparameters, one for each input.
+
+        `symbols` are names of the spec's `set:`, such as a kernel; what else the field depends on is as it is there.
+        Raises UsageError for a wrong name, ModelError where a layer has no field in symbols.
+        """
+        from archcalc.questions.field_form import field_form
+
+        return field_form(self, symbols, layer, input)

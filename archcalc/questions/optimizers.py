@@ -7,5 +7,5 @@ OPTIMIZERS = {
     "adam": (2, 1),
     "adamw": (2, 1),
     "rmsprop": (1, 1),
-    "adagrad": (1, 1),
+    "adagrad": (1, 2),
 }

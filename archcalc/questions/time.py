@@ -22,8 +22,8 @@ from archcalc.layers.unknown import Unknown
 from archcalc.model.network import Network, one_of
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Use
-from archcalc.questions.kernels import Launch, launches, touched, weight_bytes
-from archcalc.questions.storages import Stays, stays
+from archcalc.questions.kernels import Launch, blocks_of, input_bytes, launches, leading_to, only_scales, weight_bytes
+from archcalc.questions.storages import Stay, Stays, stays
 from archcalc.views import time as views
 from archcalc.views.table import preformatted
 
@@ -188,12 +188,14 @@ class Clock:
 
     def __init__(self, model: Network, found: Stays, uses: Sequence[Use], device: Device, pace: Pace) -> None:
         self.model, self.found, self.uses, self.device, self.pace = model, found, uses, device, pace
+        ends = {use.node.name: use.name for use in uses}
+        self.outputs = [ends[name] for name in model.outputs if name in ends]
 
     def timing(self, shapes: Mapping[str, Shape], *, training: bool, energy: bool) -> Timing:
         """The whole account."""
         self.pace.rate("gemm")
         of: dict[str, list[Launch]] = {use.name: [] for use in self.uses}
-        for launch in launches(self.found, training=training):
+        for launch in launches(self.found, self.outputs, training=training):
             of[launch.use.name].append(launch)
         rows = tuple(self.row(use, of[use.name]) for use in self.uses)
         every = [launch for made in of.values() for launch in made]
@@ -238,48 +240,64 @@ class Clock:
         busy = sum(sums.values())
         host = sum(self.pace.numbers[self.pace.rate(launch.kernel.pace)].host_s for launch in every)
         sums["launch_s"] += max(host - busy, 0.0)  # the device waits for the host
+        fused = self.fused(every, training=training)
         bounds = {
-            "bound_s": self.fused(every, training=training),
-            "bound_eager_s": sum(row.bound_s for row in rows),
-            "bound_direct_s": sum(row.bound_direct_s for row in rows),
+            "bound_s": fused,  # holds for eager execution too, and is the larger one where each kernel fits the cache
+            "bound_eager_s": max(fused, sum(row.bound_s for row in rows)),
+            "bound_direct_s": max(fused, sum(row.bound_direct_s for row in rows)),
         }
         if self.device.bandwidth is None:  # nothing is expected of a device that is just a rate
             return bounds | {"bound_direct_s": plain_s}
         return bounds | {"estimate_s": max(busy, host), **sums}
 
     def fused(self, every: Sequence[Launch], *, training: bool) -> float:
-        """What no execution beats, also a compiled one: all arithmetic, or inputs, weights and outputs moved once."""
+        """What no execution beats, also a compiled one: all arithmetic, or inputs, weights and outputs moved once.
+
+        What no output depends on need not be computed at all.
+        """
+        wanted = leading_to(self.found, self.outputs)
         arithmetic = sum(
-            2 * launch.kernel.macs / launch.kernel.taps / self.pace.sound(launch.kernel.pace).peak for launch in every
+            2 * launch.kernel.macs / launch.kernel.taps / self.pace.sound(launch.kernel.pace).peak
+            for launch in every
+            if launch.use.name in wanted
         )
         if not self.pace.can_move:
             return arithmetic
-        reads: dict[str, int] = {}
-        for stay in self.found.uses:
-            use = stay.use
-            for source, dtype, n in zip(
-                use.inputs, stay.input_dtypes, touched(use.layer, use.xs, use.answers.y)[0], strict=True
-            ):
-                if source in self.found.inputs:
-                    reads[source] = max(reads.get(source, 0), bytes_of(n, dtype))
-        weights = {stay.use.name: weight_bytes(stay) for stay in self.found.uses if not stay.use.shared}
-        ends = {use.node.name: use for use in self.uses}
-        outputs = [
-            bytes_of(ends[name].answers.elements, self.pace.dtype) for name in set(self.model.outputs) if name in ends
-        ]
-        written = sum(outputs) + (self.trained() if training else 0)
+        needed = [stay for stay in self.found.uses if stay.use.name in wanted]
+        read, written = self.read_once(needed, training=training), self.written_once(needed, training=training)
         cache, width = self.device.cache_bytes or 0, self.device.bandwidth or 1.0
-        missed = max(sum(reads.values()) + sum(weights.values()) - cache, 0) + max(written - cache, 0)
-        return max(arithmetic, missed / width)
+        return max(arithmetic, (max(read - cache, 0) + max(written - cache, 0)) / width)
 
-    def trained(self) -> int:
-        """Bytes of the gradients of weights, those of tied tensors once."""
-        return sum(
+    def read_once(self, needed: Sequence[Stay], *, training: bool) -> int:
+        """Bytes of the model's inputs and of its weights that any execution reads.
+
+        Tied tensors count once, and those of batch norms that can be folded into other weights not at all.
+        """
+        blocks, owners = blocks_of(self.found), dict[str, str]()
+        reads: dict[str, int] = {}
+        weights: dict[str, int] = {}
+        for stay in needed:
+            use = stay.use
+            if not (use.inputs and use.layer.aliases(training)):
+                for block, size in input_bytes(stay, blocks).items():
+                    reads[block] = max(reads.get(block, 0), size)
+            if only_scales(use.layer, training=training):
+                continue
+            owner = owners[use.name] = owners.get(str(use.shared_with), str(use.shared_with or use.name))
+            weights[owner] = max(weights.get(owner, 0), weight_bytes(stay))
+        return sum(reads.get(block.name, 0) for block in self.found.inputs.values()) + sum(weights.values())
+
+    def written_once(self, needed: Sequence[Stay], *, training: bool) -> int:
+        """Bytes of the outputs that are not views of inputs, and in training of the gradients of tensors."""
+        given = {block.name for block in self.found.inputs.values()}
+        outputs = {stay.output.name: stay.output.bytes for stay in needed if stay.use.name in self.outputs}
+        trained = [
             bytes_of(prod(stay.use.answers.weights[name].shape), stay.weight_dtype)
-            for stay in self.found.uses
+            for stay in needed
             for name in stay.learning
-            if name not in stay.use.shared
-        )
+            if training and name not in stay.use.shared
+        ]
+        return sum(size for name, size in outputs.items() if name not in given) + sum(trained)
 
     def energy(self, every: Sequence[Launch], rows: Sequence[Row]) -> tuple[float, float]:
         """Joule, from and to, of the products and the traffic of the main kernels."""
@@ -296,11 +314,14 @@ class Clock:
         return min(ends), max(ends)
 
     def notes(self) -> Iterator[str]:
-        """What is left out for want of a figure."""
+        """What is left out for want of a figure, and what is given in vain."""
         if self.device.bandwidth is None:
             yield "no memory term: the device states no bandwidth"
         elif self.device.cache_bytes is None:
             yield "no memory term in the bounds: the size of the device's cache is not known"
+        for rate in self.pace.given:
+            if rate not in self.pace.numbers:
+                yield f"the calibration at {rate} is not used: nothing runs at that rate"
 
 
 def limit_of(made: Sequence[Launch], parts: Sequence[Parts]) -> str:

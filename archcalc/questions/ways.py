@@ -6,8 +6,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from archcalc.algebra.dtype import BITS, bytes_of
-from archcalc.algebra.num import ceil_div
-from archcalc.errors import ModelError
+from archcalc.algebra.num import ceil_div, prod
+from archcalc.errors import ModelError, UsageError
 from archcalc.hardware.device import Device
 from archcalc.hardware.rates import RATES
 from archcalc.layers.conv import Conv
@@ -16,6 +16,7 @@ from archcalc.layers.windowed import per_axis
 from archcalc.model.graph import Node
 from archcalc.model.network import Network
 from archcalc.questions.asked import Asked, largest_batch
+from archcalc.questions.storages import Stays
 from archcalc.questions.time import time
 
 RETRAIN = "changes the network: retrain"
@@ -55,14 +56,17 @@ class Clock:
         self.asked, self.device = asked, device if device is not None and device.bandwidth is not None else None
 
     def seconds(self, asked: Asked, *, training: bool | None = None, dtype: str | None = None) -> float | None:
-        """The estimate of one pass, or step; None without a device."""
+        """The estimate of one pass, or step; None without a device, or without a rate of it for the format."""
         if self.device is None:
             return None
         sizes = {name: shape[1:] for name, shape in asked.shapes.items()}
         trains = asked.choices.training if training is None else training
-        timing = time(
-            asked.model, self.device, sizes, batch=asked.batch, dtype=dtype or asked.dtype, training=trains
-        )  # fmt: skip
+        try:
+            timing = time(
+                asked.model, self.device, sizes, batch=asked.batch, dtype=dtype or asked.dtype, training=trains
+            )  # fmt: skip
+        except UsageError:
+            return None
         return timing.totals["estimate_s"]
 
     @property
@@ -113,7 +117,8 @@ def larger_stride(asked: Asked, room: int) -> Way:
         layer, shapes = node.layer, [asked.account.shapes_by_name[name] for name in node.inputs]
         if not isinstance(layer, Conv | MaxPool | AvgPool) or not shapes:
             continue
-        doubled = tuple(2 * s for s in per_axis(layer, "stride", len(shapes[0]) - 2))
+        given = "stride" if layer.stride is not None else "kernel"  # a pool steps by its kernel unless told otherwise
+        doubled = tuple(2 * s for s in per_axis(layer, given, len(shapes[0]) - 2))
         other = changed(
             asked, [*nodes[:place], replace(node, layer=replace(layer, stride=doubled)), *nodes[place + 1 :]]
         )
@@ -240,10 +245,11 @@ def tensor_parallel(asked: Asked, room: int) -> Way:
     if training:
         held += sum(account.trained(asked.dtype)) + sum(account.stored())
     sent = 0
-    for use in account.uses:
+    for stay in account.found[training].uses:
+        use = stay.use
         if use.layer.product(use.xs, use.answers.y) is not None and use.answers.params:
             sent += bytes_of(use.answers.elements, asked.dtype)
-            sent += 2 * sum(bytes_of(n, asked.dtype) for n in use.layer.reads(use.xs, use.answers.y)) if training else 0
+            sent += 2 * bytes_of(prod(use.xs[0]), asked.dtype) if training and stay.graded[0] else 0
     for devices in DEVICES:
         peak = asked.peak - held + ceil_div(held, devices)
         if peak <= room:
@@ -267,9 +273,18 @@ def pipeline(asked: Asked, room: int) -> Way:
         peak = max(stages) + flight
         if peak <= room:
             break
-    crossed = sum(bytes_of(account.uses[cut - 1].answers.elements, asked.dtype) for cut in cuts)
+    if not cuts:
+        return Way("pipeline", "one layer holds nearly all of it", None, fits=False, price="")
+    crossed = sum(crossing(account.found[training], cut) for cut in cuts)
     price = f"{crossed * (2 if training else 1):,} B cross between stages; the peak is estimated"
     return Way("pipeline", f"{len(stages)} devices, a stage each", peak, fits=peak <= room, price=price)
+
+
+def crossing(found: Stays, cut: int) -> int:
+    """Bytes of the values made before a cut and read behind it, skips too."""
+    before = {stay.use.name: stay.output for stay in found.uses[:cut]}
+    blocks = {before[name] for stay in found.uses[cut:] for name in stay.use.inputs if name in before}
+    return sum(block.bytes for block in blocks)
 
 
 def split(amounts: Sequence[int], parts: int) -> tuple[list[int], list[int]]:

@@ -19,9 +19,9 @@ def text(fit: Any, width: int) -> str:
     lines = textwrap.wrap(f"{fit.model}: {inputs}, {fit.dtype}, {task}", width)
     verdict = "fits" if fit.fits else "does not fit"
     peak, room = fit.peak_bytes, fit.memory_bytes
-    lines += ["", f"{verdict}: peak {grouped(peak)} B = {iec(peak)}, {fit.when}",
+    lines += ["", *textwrap.wrap(f"{verdict}: peak {grouped(peak)} B = {iec(peak)}, {fit.when}", width),
               f"memory: {grouped(room)} B = {iec(room)}"]  # fmt: skip
-    batch = grouped(fit.largest_batch) if fit.largest_batch is not None else "none, not even one image fits"
+    batch = grouped(fit.largest_batch) if fit.largest_batch is not None else "none, not even one fits"
     lines.append(f"largest batch at this input: {batch}")
     if len(fit.inputs) == 1 and len(next(iter(fit.inputs.values()))) > 3:
         size = "x".join(map(str, fit.largest_input)) if fit.largest_input else "none"

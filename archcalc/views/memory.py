@@ -41,7 +41,7 @@ def text(memory: Any, width: int, *, classroom: bool = False) -> str:
     parts = [[f"  {name}", grouped(size), iec(size), ""] for name, size in peak.parts.items()]
     peak_name = "training" if memory.training is not None else "inference"
     blocks = [
-        heading(memory),
+        textwrap.fill(heading(memory), width, subsequent_indent="  "),
         _columns(lines, width),
         "\n".join([f"At the {peak_name} peak, {peak.when}:", _columns(parts, width)]),
         timeline(memory.moments, width),
@@ -57,7 +57,8 @@ def heading(memory: Any) -> str:
     choices = memory.choices
     said = [f"training with {choices.optimizer}"] if choices.training else ["inference"]
     said += [f"mixed precision {choices.amp}"] if choices.amp else []
-    said += [f"a checkpoint every {choices.checkpoint}"] if choices.checkpoint else []
+    deep = f" at depth {choices.depth}" if choices.depth > 1 else ""
+    said += [f"a checkpoint every {choices.checkpoint}{deep}"] if choices.checkpoint else []
     said += ["activations in place"] if choices.in_place else []
     said += ["blocks hold their inputs"] if choices.hold == "blocks" else []
     return f"{memory.model}: {inputs}, {memory.dtype}, {', '.join(said)}"
