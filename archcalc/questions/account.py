@@ -1,7 +1,7 @@
 """The account of a walked network's memory: what stands all along, the ledgers of its passes, and their peaks."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -45,11 +45,21 @@ class Row(Struct, frozen=True, gc=False):
     saved_bytes: int  # blocks first kept by this layer; parameters and the model's inputs add nothing
 
 
-class Peak(Struct, frozen=True):
+class Peak(Struct, frozen=True, dict=True, eq=False):
     """The moment at which most is taken, and what it is made of; `parts` add up to `bytes`."""
 
     moment: Moment
-    parts: dict[str, int]
+    compose: Callable[[], dict[str, int]]
+
+    @cached_property
+    def parts(self) -> dict[str, int]:
+        """What is taken then, by what it is for: found by running up to the moment once more."""
+        return self.compose()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Peak) and (self.moment, self.parts) == (other.moment, other.parts)
+
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def bytes(self) -> int:
@@ -147,8 +157,11 @@ class Account:
         if not ledger.moments:
             ledger.note("forward", "nothing")
         place = max(range(len(ledger.moments)), key=lambda place: ledger.moments[place].bytes)
-        again = self.ledger(training=training, until=place)
-        return Peak(ledger.moments[place], self.parts(again, training=training)), ledger
+
+        def parts() -> dict[str, int]:
+            return self.parts(self.ledger(training=training, until=place), training=training)
+
+        return Peak(ledger.moments[place], parts), ledger
 
     def ledger(self, *, training: bool, until: int | None = None) -> Ledger:
         """All moments of one pass, or of its beginning up to one of them."""
@@ -181,7 +194,7 @@ class Account:
         copies = 1
         if training:
             copies += 1 + OPTIMIZERS[self.choices.optimizer][0]
-        saved = {row.name: row.saved_bytes for row in self.rows()}
+        saved = {row.name: row.saved_bytes for row in self.rows}
         sizes = []
         for use in self.uses:
             own = sum(prod(w.shape) for name, w in use.answers.weights.items() if name not in use.shared)
@@ -216,7 +229,7 @@ class Account:
             "weight_bytes": sum(self.weights()),
             "buffer_bytes": sum(self.buffers(counters=False)),
             "input_bytes": sum(block.bytes for block in self.inputs()),
-            "output_bytes": sum(row.output_bytes for row in self.rows()),
+            "output_bytes": sum(row.output_bytes for row in self.rows),
         }
         if self.choices.training:
             sums["saved_bytes"] = sum(block.bytes for block, _ in kept(self.found[True]))
@@ -226,15 +239,17 @@ class Account:
                 sums["master_bytes"] = sum(self.trained("float32"))
         return sums
 
-    def rows(self) -> Iterator[Row]:
+    @cached_property
+    def rows(self) -> list[Row]:
         """What each use of a layer adds."""
         saved: dict[str, int] = {}
         for block, name in kept(self.found[True]) if self.choices.training else ():
             saved[name] = saved.get(name, 0) + block.bytes
-        for stay in self.found[self.choices.training].uses:
-            use = stay.use
-            size = bytes_of(use.answers.elements, stay.output.dtype)
-            yield Row(use.name, use.kind, size, saved.get(use.name, 0))
+        return [
+            Row(stay.use.name, stay.use.kind, bytes_of(stay.use.answers.elements, stay.output.dtype),
+                saved.get(stay.use.name, 0))
+            for stay in self.found[self.choices.training].uses
+        ]  # fmt: skip
 
     def notes(self) -> list[str]:
         """What was not counted."""
@@ -249,13 +264,11 @@ class Account:
         Inference: the weights and the two neighbouring maps that take most. Training: all maps of the batch,
         the inputs and the weights; gradients are not counted.
         """
-        sizes = {block.name: block.bytes for block in self.inputs()} | {
-            row.name: row.output_bytes for row in self.rows()
-        }
+        sizes = {block.name: block.bytes for block in self.inputs()} | {row.name: row.output_bytes for row in self.rows}
         pairs = [sizes[use.name] + sum(sizes[source] for source in dict.fromkeys(use.inputs)) for use in self.uses]
         weights = sum(self.weights())
         given = sum(block.bytes for block in self.inputs())
-        maps = sum(row.output_bytes for row in self.rows())
+        maps = sum(row.output_bytes for row in self.rows)
         return {"inference": weights + max(pairs, default=0), "training": weights + given + maps}
 
 

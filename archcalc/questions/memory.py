@@ -114,7 +114,7 @@ def memory(
     notes = account.notes()
     return Memory(
         model.name, shapes, dtype, chosen, "partial" if notes else "complete", tuple(notes), quantities,
-        tuple(account.rows()), inference, training, tuple(ledger.moments), account.classroom(),
+        tuple(account.rows), inference, training, tuple(ledger.moments), account.classroom(),
         tuple(ledger.events), tuple(account.standing(training=chosen.training)),
         lambda: _forms(model, input, batch, dtype, chosen),
     )  # fmt: skip
