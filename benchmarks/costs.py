@@ -106,9 +106,8 @@ def main() -> None:
         print(f"| {row['gpu']} | {row['model']} | {row['mode']} | {row['batch']} | {float(row['time_ms']):,.0f} ms"
               f" | {bound:.2f} | {eager:.2f} | {estimate:.2f} |")  # fmt: skip
     for mode, errors in misses.items():
-        print(
-            f"\n{mode}: mean error of the estimate {100 * mean(errors):.1f} % over {len(errors)}, worst {100 * max(errors):.1f} %"
-        )
+        found = f"{100 * mean(errors):.1f} % over {len(errors)}, worst {100 * max(errors):.1f} %"
+        print(f"\n{mode}: mean error of the estimate {found}")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ def model_of(options: argparse.Namespace) -> Model:
 def size_of(options: argparse.Namespace) -> dict[str, Any]:
     """Input size, batch, dtype and convention, as a report takes them."""
     size = parse(options.input) if options.input is not None else None
-    return {"input": size, "batch": options.batch, "dtype": options.dtype, "convention": options.convention}
+    counted = {"convention": options.convention} if "convention" in options else {}  # not all commands count FLOPs
+    return {"input": size, "batch": options.batch, "dtype": options.dtype, **counted}
 
 
 def _setting(text: str) -> tuple[str, Any]:

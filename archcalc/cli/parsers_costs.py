@@ -3,7 +3,7 @@
 import argparse
 
 from archcalc.algebra.dtype import HALVES
-from archcalc.cli.parsing import Adder, later, model_options, whole, written
+from archcalc.cli.parsing import Adder, dtype_options, later, whole, written
 from archcalc.hardware.kernel import MATH_MODES
 from archcalc.questions.optimizers import OPTIMIZERS
 
@@ -15,7 +15,7 @@ def memory(add: Adder) -> None:
         "archcalc memory zoo:resnet50 --training --batch 32 --amp bfloat16 --checkpoint every=1,depth=2",
         "archcalc memory zoo:exercise_m --batch 50 --training --classroom",
     ))  # fmt: skip
-    model_options(memory)
+    dtype_options(memory)
     memory_options(memory)
     memory.add_argument("--classroom", action="store_true", help="also the figures that are worked out by hand")
     memory.add_argument("--formula", action="store_true", help="also every quantity as a closed form")
@@ -45,7 +45,7 @@ def time(add: Adder) -> None:
         "archcalc time zoo:digits --input 1024x1024 --device 1TFLOPS",
         "archcalc time zoo:resnet50 --batch 32 --device nvidia-h200 --dtype bfloat16 --training",
     ))  # fmt: skip
-    model_options(time)
+    dtype_options(time)
     device_options(time)
     time.add_argument("--training", action="store_true", help="forward and backward, not only forward")
     time.add_argument("--energy", action="store_true", help="also the energy, as a range of published figures")
@@ -72,7 +72,7 @@ def fit(add: Adder) -> None:
         "archcalc fit zoo:resnet50 --memory 8GiB --training --batch 64",
         "archcalc fit zoo:unet --device nvidia-t4 --batch 64",
     ))  # fmt: skip
-    model_options(fit)
+    dtype_options(fit)
     fit.add_argument("--memory", metavar="BYTES", help="how much there is, such as 24GiB; default: the device's")
     fit.add_argument("--device", metavar="NAME", help="whose memory and times to take: an id of archcalc hardware")
     fit.add_argument("--devices", metavar="FILE", help="a YAML file with devices of your own")

@@ -61,8 +61,13 @@ def written(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
 
 
-def model_options(command: argparse.ArgumentParser) -> None:
-    """Which model, at which size, counted how."""
+def dtype_options(command: argparse.ArgumentParser) -> None:
+    """Which model, at which size, in which format."""
     spec_options(command)
     command.add_argument("--dtype", choices=MODEL_DTYPES, default="float32", help="what the network computes in")
+
+
+def model_options(command: argparse.ArgumentParser) -> None:
+    """Which model, at which size, counted how."""
+    dtype_options(command)
     command.add_argument("--convention", choices=list(CONVENTIONS), default="archcalc", help="what counts as a FLOP")

@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
 from itertools import groupby
 from math import exp, fsum, log
@@ -13,7 +14,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from archcalc.errors import CannotRun, ModelError, UsageError, nearest
-from archcalc.hardware.device import Device
+from archcalc.hardware.device import Device, devices
 from archcalc.hardware.estimate import Machine, Numbers, Parts, defaults, estimate, machine
 from archcalc.hardware.measured import Row
 
@@ -215,4 +216,10 @@ def _decoded(data: bytes, path: str) -> Calibration:
 def shipped(device: Device, rate: str) -> Calibration | None:
     """The calibration that comes with the package for this device at this rate, if one does."""
     path = os.path.join(SHIPPED, f"{device.id}.{rate}.json")
-    return load(path, device, rate) if os.path.exists(path) else None
+    return _kept(path, device.id, rate) if os.path.exists(path) else None
+
+
+@lru_cache(maxsize=64)
+def _kept(path: str, name: str, rate: str) -> Calibration:
+    """A file of the package, read once."""
+    return load(path, devices()[name], rate)

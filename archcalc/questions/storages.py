@@ -108,6 +108,7 @@ class _Follower:
         self.idle: Collection[str] = ()  # layers that no output depends on
         self.locked: set[str] = set()  # blocks that the backward pass needs as they are
         self.cast: set[str] = set()  # tensors that mixed precision has copied already
+        self.saved: dict[int, tuple[Saved, ...] | None] = {}
         self.unsaid = ""
 
     def visit(self, use: Use) -> Stay:
@@ -118,7 +119,7 @@ class _Follower:
             graded = (graded[0], *[False] * (len(graded) - 1))  # the second input only says a size
         self.graded[use.name] = bool(learning) or any(graded)
         casts = list(self.casts(use, learning, graded)) if self.amp is not None else []
-        tensors = layer.saved(use.xs, use.answers.y, self.device)
+        tensors = self.told(use)
         if tensors is None or permutes(use):
             self.unsaid = self.unsaid or _why(use)
         instead = self.overwrites(use)
@@ -129,6 +130,13 @@ class _Follower:
         scratch = _within(use, forward, output), _within(use, backward, output)
         packed = packs(use, tensors) if self.differentiated(use) else "nothing"
         return Stay(use, output, own, kept, graded, learning, scratch, self.dtype, given, packed, use.name in self.idle)
+
+    def told(self, use: Use) -> tuple[Saved, ...] | None:
+        """What the layer says that it keeps; uses with the same answers are the same layer on the same shapes."""
+        key = id(use.answers)
+        if key not in self.saved:
+            self.saved[key] = use.layer.saved(use.xs, use.answers.y, self.device)
+        return self.saved[key]
 
     def differentiated(self, use: Use) -> bool:
         """Is there a backward pass through it?"""
