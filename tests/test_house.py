@@ -123,6 +123,7 @@ def test_inner_imports_are_of_optional_or_slow_packages():
         "matplotlib", "archcalc.views", "archcalc.questions.slips", "archcalc.questions.diff",
         "torch",  # hardware/device.py asks the driver through it, for `local` alone
         *(f"archcalc.questions.{name}" for name in ("closed_form", "explain", "sweep", "solve", "memory", "memory_forms", "time", "fit", "drawing", "field", "field_form")), "archcalc.crosscheck.calibrate", "archcalc.dialects.torch_maps", "PIL",  # asked by a few commands
+        *(f"archcalc.questions.{name}" for name in ("properties", "convolutional", "collapse", "transform", "weights")), "archcalc.questions", "archcalc.dialects.torch_weights",  # numpy
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from archcalc import __version__
-from archcalc.cli import parsers, parsers_costs, parsers_drawing, parsers_geometry, parsers_maps
+from archcalc.cli import parsers, parsers_costs, parsers_drawing, parsers_geometry, parsers_maps, parsers_transforms
 from archcalc.cli.parsing import adder
 from archcalc.errors import ArchcalcError, CannotRun, ModelError, UsageError
 
@@ -68,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
         parsers_geometry.ASKED,
         parsers_maps.ASKED,
         parsers_drawing.ASKED,
+        parsers_transforms.ASKED,
         parsers.LISTED,
     )
     for command in (command for room in rooms for command in room):

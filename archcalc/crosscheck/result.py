@@ -32,7 +32,7 @@ class Check(Struct, frozen=True):
 
     @classmethod
     def within(cls, layer: str, what: What, formula: int, measured: int, percent: int, note: str = "") -> "Check":
-        """Formula and measurement, equal if they differ by so many hundredths, or one block of an allocator, at most."""
+        """Formula and measurement, equal if they differ by so many hundredths, or an allocator's block, at most."""
         near = abs(formula - measured) <= max(GRANULE, percent * measured // 100)
         return cls(layer, what, formula, measured, "equal" if near else "differs", note)
 

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from archcalc.questions.field_form import FieldForm
     from archcalc.questions.fit import Fit
     from archcalc.questions.memory import Memory
+    from archcalc.questions.properties import Answer
     from archcalc.questions.solve import Solution
     from archcalc.questions.sweep import Sweep
     from archcalc.questions.time import Timing
+    from archcalc.questions.wiring import Transform
 
 
 class Model(Network, frozen=True, dict=True, eq=False):
@@ -144,6 +146,16 @@ class Model(Network, frozen=True, dict=True, eq=False):
 
         return field(self, layer, cell, box, input=input, batch=batch)
 
+    def properties(self, layer: str | None = None, input: Sizes | Mapping[str, Sizes] | None = None) -> "Answer":
+        """Which layers are linear, affine, homogeneous, elementwise, shift-equivariant; and the whole, with reasons.
+
+        With `layer` (a layer or block), of that alone. `.whole` has the verdicts, `str()` is the page.
+        Raises UsageError for a layer that the model does not have, ModelError where the shapes do not fit.
+        """
+        from archcalc.questions.properties import properties
+
+        return properties(self, layer, input)
+
     def field_form(
         self, symbols: str | Sequence[str], layer: str | None = None,
         input: Sizes | Mapping[str, Sizes] | None = None,
@@ -156,3 +168,41 @@ class Model(Network, frozen=True, dict=True, eq=False):
         from archcalc.questions.field_form import field_form
 
         return field_form(self, symbols, layer, input)
+
+    def fully_convolutional(self, input: Sizes | Mapping[str, Sizes] | None = None) -> "Transform":
+        """The network whose dense head is convolutions: equal at this size, a map of outputs on a larger image.
+
+        `.after` is the model; `archcalc.torch.carry(transform, state_dict)` reshapes the weights.
+        Raises ModelError naming the layer that prevents it.
+        """
+        from archcalc.questions.convolutional import fully_convolutional
+
+        return fully_convolutional(self, input)
+
+    def collapsed(self, to: str = "conv", input: Sizes | Mapping[str, Sizes] | None = None) -> "Transform":
+        """Affine layers in a row as one: convolutions as one convolution, or (`to="dense"`) a chain as one dense layer.
+
+        A layer that pads what others made stays apart, since at the borders one convolution would differ; a dense
+        layer takes padding in, for it holds at this size only. Raises ModelError where there is nothing to collapse.
+        """
+        from archcalc.questions.collapse import collapsed
+
+        return collapsed(self, to, input)
+
+    def folded(self) -> "Transform":
+        """Without the batch norms that follow a convolution or dense layer: their numbers go into its weights and bias.
+
+        Raises ModelError where there is none.
+        """
+        from archcalc.questions.transform import fold_batch_norm
+
+        return fold_batch_norm(self)
+
+    def separable(self) -> "Transform":
+        """With depthwise separable convolutions in place of full ones where that saves weights: another network.
+
+        Raises ModelError where there is none.
+        """
+        from archcalc.questions.transform import separable
+
+        return separable(self)

@@ -72,8 +72,7 @@ def strip(pyplot: Any, values: Any, scale: dict[str, Any]) -> tuple[Any, Any]:
 def boxes(image: Any, found: Sequence[Any], classes: Sequence[str], path: str) -> None:
     """The picture with the box, class and score of each place."""
     check_file(path)
-    from matplotlib import pyplot
-    from matplotlib.patches import Rectangle
+    from matplotlib import patches, pyplot
 
     channels, height, width = image.shape
     side = 9 / max(height, width)
@@ -82,7 +81,9 @@ def boxes(image: Any, found: Sequence[Any], classes: Sequence[str], path: str) -
     for place in found:
         y0, x0, y1, x1 = place.box
         colour = f"C{place.channel % 10}"
-        panel.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=1.2))
+        panel.add_patch(
+            patches.Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=1.2)
+        )
         name = classes[place.channel] if place.channel < len(classes) else str(place.channel)
         panel.text(x0 - 0.5, y0 - 1, f"{name} {place.score:.2g}", color=colour, fontsize=7, va="bottom")
     panel.set_axis_off()
