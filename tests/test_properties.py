@@ -2,6 +2,7 @@
 
 import json
 import random
+from math import prod
 
 import pytest
 import torch
@@ -236,11 +237,13 @@ def test_random_configurations_in_pytorch(name):
         inputs = {name: Input(x[1:]) for name, x in zip(names, xs, strict=True)}
         model = Model(name, inputs, (Node("one", layer, names),), ("one",))
         try:
-            tried = Tried(model, handy(model), batch=8)
-            y = tried(tried.inputs())
+            few = sum(prod(x) for x in xs) < 64  # some of few numbers must lie where the function bends
+            tried = Tried(model, handy(model), batch=64 if few else 8)
+            y, other = tried(tried.inputs()), tried(tried.inputs())
         except (ArchcalcError, RuntimeError, ValueError):  # PyTorch does not take it
             return
-        if y.isfinite().all() and y.std() > 1e-9:  # a window that meets padding alone says nothing
+        # A window that meets padding alone says nothing: `same`, kernel 2 and dilation 2 on an axis of one cell.
+        if y.isfinite().all() and (y - other).abs().max() > 1e-9:
             tried.check_algebra()
             tried.check_shifts()
 
