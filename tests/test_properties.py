@@ -229,7 +229,11 @@ def test_an_embedding_moves_with_its_indices():
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name not in INDICES])
 def test_random_configurations_in_pytorch(name):
-    @settings(max_examples=4, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    # The same ones each time: where a span nears the size, a quarter of the cells is too narrow a border to leave out.
+    @settings(
+        max_examples=4, derandomize=True, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
     @given(strategies.cases(KINDS[name]))
     def check(case):
         layer, xs = case
