@@ -12,9 +12,11 @@ from msgspec.structs import fields
 
 from archcalc.algebra.expression import BOUND, evaluate
 from archcalc.algebra.num import LIMIT, is_symbolic
+from archcalc.algebra.size import Size, follows_inputs, sized
 from archcalc.dialects.yaml_text import Value
 from archcalc.errors import ModelError, nearest
 from archcalc.layers.layer import KINDS, Layer
+from archcalc.layers.sized import sized_layer
 
 COMMON = {  # what any layer takes beside its own fields
     "name": (str, "name of the layer; made of its kind and number if not given"),
@@ -53,7 +55,7 @@ def _field(item: Any) -> Field:
 def make(kind: str, values: Mapping[str, Any]) -> Layer:
     """The layer of a kind with these fields."""
     known = KINDS[kind]
-    return known.cls(**known.fixed, **values)
+    return sized_layer(known.cls, {**known.fixed, **values})
 
 
 def take(value: Value, wanted: Any, names: Mapping[str, Any], what: str) -> Any:
@@ -77,10 +79,10 @@ def take(value: Value, wanted: Any, names: Mapping[str, Any], what: str) -> Any:
 
 
 def _as_numbers(value: Any) -> Any:
-    """The value with 1 for every symbol, to see whether it has the right form."""
+    """The value with 1 for every symbol and size, to see whether it has the right form."""
     if isinstance(value, tuple):
         return tuple(map(_as_numbers, value))
-    return 1 if is_symbolic(value) else value
+    return 1 if is_symbolic(value) or isinstance(value, Size) else value
 
 
 def take_any(value: Value, names: Mapping[str, Any], what: str) -> Any:
@@ -110,6 +112,8 @@ def resolve(value: Value, wanted: Any, names: Mapping[str, Any]) -> Any:
         if data in names:
             return names[data]
         computes = (parts.takes(int) or parts.takes(float)) and not parts.takes(str)
+        if computes and follows_inputs(data, names):
+            return sized(data, names)
         return evaluate(data, names) if computes else data
     if isinstance(data, float) and data.is_integer() and parts.takes(int) and not parts.takes(float):
         data = int(data)

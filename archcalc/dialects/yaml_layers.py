@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from archcalc.algebra.num import is_symbolic
+from archcalc.algebra.size import holds_size
 from archcalc.dialects.fields import COMMON, fields_of, make, shown, take, take_any
 from archcalc.dialects.yaml_text import Value
 from archcalc.errors import ModelError, nearest
@@ -199,7 +200,7 @@ class LayerReader:
         if field not in known:
             raise ModelError(titled(kind), "has no such field", field, way_out=nearest(field, [*known, *COMMON]))
         taken = take(value, known[field].type, names, f"{titled(kind)}: {field}")
-        rule = broken_rule(KINDS[kind].cls, field, taken)
+        rule = "" if holds_size(taken) else broken_rule(KINDS[kind].cls, field, taken)
         if rule:
             raise ModelError(titled(kind), rule, shown(taken))
         return taken

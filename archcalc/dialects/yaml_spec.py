@@ -7,6 +7,7 @@ from typing import Any
 
 from archcalc.algebra.dtype import BITS
 from archcalc.algebra.num import less
+from archcalc.algebra.size import Axes
 from archcalc.dialects.fields import COMMON, shown, take
 from archcalc.dialects.yaml_layers import NAME, STRUCTURES, Block, LayerReader
 from archcalc.dialects.yaml_text import Value, read
@@ -65,7 +66,8 @@ class Spec:
         scope = builder.top()
         if not builder.inputs:
             scope.above = "?"  # something is wrong with the inputs: no layer is blamed for it
-        reader = LayerReader(builder, self.blocks(), self.broken_blocks, names, self.file, self.problems)
+        known = {**{name: Axes(len(item.shape) + 1) for name, item in builder.inputs.items()}, **names}
+        reader = LayerReader(builder, self.blocks(), self.broken_blocks, known, self.file, self.problems)
         if "layers" in self.keys:
             reader.read(scope, self.keys["layers"])
         outputs = self.tried("layers", lambda value: self.last(value, builder, scope)) or ()

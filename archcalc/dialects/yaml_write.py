@@ -14,6 +14,7 @@ from archcalc.dialects.yaml_spec import KEYS
 from archcalc.dialects.yaml_text import Value, read
 from archcalc.errors import ModelError
 from archcalc.layers.layer import Layer, kind_of
+from archcalc.layers.sized import Sized
 from archcalc.model.graph import Graph, Input
 from archcalc.questions.model import Model
 
@@ -183,8 +184,12 @@ def line_of(layer: Layer, common: Mapping[str, Any]) -> Any:
     """A layer as a line: its kind alone, with the value of its main field, or with all fields that are not defaults."""
     kind = kind_of(layer)
     known = fields_of(kind)
-    values = {name: getattr(layer, name) for name in known}
-    given = {name: value for name, value in values.items() if known[name].required or value != known[name].default}
+    values = dict(layer.values) if isinstance(layer, Sized) else {name: getattr(layer, name) for name in known}
+    given = {
+        name: values[name]
+        for name in known
+        if name in values and (known[name].required or values[name] != known[name].default)
+    }
     if not given and not common:
         return kind
     main = next(iter(known), "")

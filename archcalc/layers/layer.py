@@ -56,6 +56,8 @@ class Layer(Struct, frozen=True):
     moves_data: ClassVar[bool] = False  # the output holds the input's values, in the input's dtype
     pace: ClassVar[Literal["elementwise", "softmax", "norm"]] = "elementwise"  # how it moves through memory
     autocast: ClassVar[Literal["half", "float32", "follows"]] = "follows"  # what PyTorch's mixed precision computes in
+    in_steps: ClassVar[bool] = False  # each step waits for the one before: more than its products say
+    keeps_more: ClassVar[str] = ""  # why what `saved` lists is a lower bound; empty where it is all
     image: ClassVar[bool | None] = None  # is axis 1 of the output channels, before spatial axes; None: as in the input
 
     def __post_init__(self) -> None:
@@ -218,7 +220,8 @@ def keeps_output(y: Shape) -> tuple[Saved, ...]:
 
 def kind_of(layer: Layer) -> str:
     """The registered name of a layer's kind; the class name for one that is not registered."""
-    return _NAMES.get((type(layer), getattr(layer, "function", "")), type(layer).__name__)
+    cls = getattr(layer, "of", type(layer))  # of one whose fields follow the inputs' sizes: the kind that it becomes
+    return _NAMES.get((cls, getattr(layer, "function", "")), cls.__name__)
 
 
 def titled(kind: str) -> str:

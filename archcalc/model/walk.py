@@ -10,6 +10,7 @@ from archcalc.algebra.num import LIMIT, is_symbolic, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.errors import LayerError, ModelError
 from archcalc.layers.layer import Composite, Layer, Shape, Weight, kind_of, shown
+from archcalc.layers.sized import Sized
 from archcalc.model.graph import AXES, Graph, Node, check_arity
 
 
@@ -110,7 +111,7 @@ class _Walker:
     def __init__(
         self, graph: Graph, shapes: dict[str, Shape], answer: Callable[[Layer, tuple[Shape, ...]], Answers]
     ) -> None:
-        self.shapes, self.answer = shapes, answer
+        self.inputs, self.shapes, self.answer = dict(shapes), shapes, answer
         self.dtypes = {name: item.dtype for name, item in graph.inputs.items()}
         self.images = {name: graph.reads_as_image(name) for name in graph.inputs}
         self.last_part: dict[str, str] = {}  # composite node -> the part whose output is its own
@@ -123,6 +124,8 @@ class _Walker:
         if self.last_part:
             inputs = tuple([self.last_part.get(source, source) for source in inputs])
         xs = tuple([self.shapes[source] for source in inputs])
+        if isinstance(layer, Sized):
+            layer = layer.at(self.inputs)
         if isinstance(layer, Composite):
             self.visit_parts(node, name, layer, inputs, xs, shared_with)
             return
@@ -131,7 +134,7 @@ class _Walker:
         kept = layer.moves_data and inputs
         self.dtypes[name] = dtype = self.dtypes[inputs[0]] if kept else None
         self.images[name] = image = self.images[inputs[0]] if layer.image is None and inputs else layer.image is True
-        kind = answers.kind if layer is node.layer or name != node.name else kind_of(node.layer)
+        kind = kind_of(node.layer) if isinstance(node.layer, Composite) and name == node.name else answers.kind
         use = Use(name, kind, layer, inputs, xs, answers, node, dtype, image)
         if shared_with is not None:
             use = self.tied(use, shared_with)
