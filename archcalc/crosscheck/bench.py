@@ -12,7 +12,7 @@ from archcalc.crosscheck.measure import counted_macs, data, packing, storage, te
 from archcalc.crosscheck.result import Check
 from archcalc.dialects.torch_network import network_of
 from archcalc.errors import ModelError
-from archcalc.layers import Combine, Embedding, Flatten, Identity, Permute, Reshape
+from archcalc.layers import Combine, Expand, Flatten, Flip, Identity, Permute, Reshape, Roll, Slice
 from archcalc.layers.layer import Composite, Layer, Shape
 from archcalc.model.graph import Graph, Node
 from archcalc.model.walk import Use
@@ -33,29 +33,35 @@ class StandIn(nn.Module):
         self.shape, self.why = use.answers.y, f"{use.kind} {error.rule}"
 
     def forward(self, *xs: Tensor) -> Tensor:
-        return torch.zeros(self.shape, device=xs[0].device)
+        return torch.zeros(self.shape, device=xs[0].device if xs else None)
 
 
 def hands_on(layer: Layer) -> bool:
     """Does the layer only lay its values out anew, whatever they are?"""
-    return isinstance(layer, Identity | Flatten | Reshape | Permute)
+    return isinstance(layer, Identity | Flatten | Reshape | Permute | Slice | Expand | Roll | Flip)
 
 
 def indices_of(uses: Sequence[Use]) -> set[str]:
     """The values that are looked up in a table, from where they enter the model."""
     found: set[str] = set()
     for use in reversed(uses):
-        if isinstance(use.layer, Embedding) or (hands_on(use.layer) and use.name in found):
-            found.update(use.inputs)
-    made = {use.name for use in uses if not hands_on(use.layer)}
+        handed = hands_on(use.layer) and use.name in found
+        found.update(source for number, source in enumerate(use.inputs) if handed or _looked_up(use, number))
+    made = {use.name for use in uses if not hands_on(use.layer) and use.layer.makes is None}
     return found - made
 
 
-def _read(layer: Layer, x: Tensor) -> Tensor:
+def _looked_up(use: Use, number: int) -> bool:
+    """Does an input of a layer say which rows of a table are meant?"""
+    return facts.rows_of(use.layer, number, use.xs) is not None
+
+
+def _read(use: Use, number: int, x: Tensor) -> Tensor:
     """The value as the layer can read it: a table's rows by number, everything else as floating numbers."""
-    if isinstance(layer, Embedding):
-        return x.long().clamp(0, layer.vocabulary - 1)
-    return x if hands_on(layer) or x.is_floating_point() else x.float()
+    rows = facts.rows_of(use.layer, number, use.xs)
+    if rows is not None:
+        return x.long().clamp(0, rows - 1)
+    return x if hands_on(use.layer) or x.is_floating_point() else x.float()
 
 
 class Bench:
@@ -95,7 +101,7 @@ class Bench:
                 yield Check.none(name, "runs", module.why)
                 values[name] = module(*(values[source] for source in sources))
             else:
-                xs = [_read(use.layer, values[source]) for source in sources]
+                xs = [_read(use, number, values[source]) for number, source in enumerate(sources)]
                 values[name] = yield from self.called(use, module, twin, xs)
             for source in sources:  # a value is let go once its last reader has run
                 if last_reader[source] == name:
@@ -155,9 +161,8 @@ class Bench:
 
     def _takes(self, use: Use) -> bool:
         """Does the layer read indices where it needs them, and numbers where it needs those?"""
-        if isinstance(use.layer, Embedding):
-            return use.inputs[0] in self.indices
-        return hands_on(use.layer) or not self.indices.intersection(use.inputs)
+        read = (_looked_up(use, number) == (source in self.indices) for number, source in enumerate(use.inputs))
+        return hands_on(use.layer) or all(read)
 
     def why_not(self, unsaid: str) -> str:
         """Why the whole network's memory cannot be compared; empty if it can."""

@@ -15,13 +15,14 @@ from archcalc.crosscheck.result import Check
 from archcalc.crosscheck.small import smaller
 from archcalc.dialects.torch import module
 from archcalc.dialects.torch_network import Network
-from archcalc.layers import Activation, Embedding
+from archcalc.layers import Activation, Embedding, Gather, Where
+from archcalc.layers.index import place_of
 from archcalc.layers.layer import Layer, Shape, shown
 from archcalc.model.graph import Graph, Input, Node
 from archcalc.model.walk import Use, walk
 
 MOST = 10_000  # operations and outputs that are counted one by one for one layer: a few hundredths of a second
-POSITIVE = ("log", "sqrt")  # functions of positive numbers
+POSITIVE = ("log", "sqrt", "rsqrt")  # functions of positive numbers
 FAR = 0.4  # share of the elements of an activation that lie beyond ±2
 TOLERANCE = 1e-9  # relative and absolute; both sides compute in float64
 
@@ -44,6 +45,8 @@ def kept(layer: Layer, xs: Shapes, dtypes: Dtypes, device: str) -> Check:
     tensors = layer.saved(xs, layer.out(*xs), "cuda" if device == "cuda" else "cpu")
     if tensors is None:
         return Check.none(layer.kind, "saved", "the kind does not say what it keeps")
+    if layer.keeps_more:
+        return Check.none(layer.kind, "saved", layer.keeps_more)
     try:
         with torch.device(device):
             found = kept_by(module(layer, *xs), inputs_for(layer, xs, dtypes, device))
@@ -55,14 +58,23 @@ def kept(layer: Layer, xs: Shapes, dtypes: Dtypes, device: str) -> Check:
 
 
 def dtypes_of(layer: Layer, xs: Shapes) -> Dtypes:
-    """Indices for a table, floating numbers for everything else."""
-    return ("int64",) if isinstance(layer, Embedding) else (None,) * len(xs)
+    """Indices for a table, truth values to select by, floating numbers for everything else."""
+    if isinstance(layer, Where):
+        return ("bool", None, None)
+    return tuple(None if rows_of(layer, number, xs) is None else "int64" for number in range(len(xs)))
+
+
+def rows_of(layer: Layer, number: int, xs: Shapes) -> int | None:
+    """How many rows an input of indices may name; None for an input of numbers."""
+    if isinstance(layer, Embedding):
+        return layer.vocabulary
+    return xs[0][place_of(layer, xs[0], layer.axis)] if isinstance(layer, Gather) and number == 1 else None
 
 
 def inputs_for(layer: Layer, xs: Shapes, dtypes: Dtypes, device: str) -> list[Tensor]:
     """Random inputs; indices within the layer's table."""
-    highest = layer.vocabulary if isinstance(layer, Embedding) else 1
-    return [data(x, dtype, device, largest=highest) for x, dtype in zip(xs, dtypes, strict=True)]
+    highest = [rows_of(layer, number, xs) or 2 for number in range(len(xs))]
+    return [data(x, dtype, device, largest=most) for x, dtype, most in zip(xs, dtypes, highest, strict=True)]
 
 
 def alone(layer: Layer, xs: Shapes, dtypes: Dtypes) -> tuple[Graph, list[Use]]:
@@ -117,7 +129,7 @@ def counted(layer: Layer, xs: Shapes, dtypes: Dtypes) -> tuple[Values, Values, O
         for name, tensor in network.state_dict().items()
     }
     values, ops, inside = naive.run(layer, [x.numpy() for x in inputs], weights)
-    return y.numpy(), values, ops, inside
+    return y.detach().double().numpy(), values, ops, inside
 
 
 def randomised(network: nn.Module) -> nn.Module:

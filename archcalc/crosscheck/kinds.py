@@ -12,9 +12,10 @@ from msgspec import Struct, field
 from archcalc import __version__, layers
 from archcalc.crosscheck import facts, page
 from archcalc.crosscheck.bench import Bench
+from archcalc.crosscheck.drawn import Case
 from archcalc.crosscheck.page import What
 from archcalc.crosscheck.result import Check
-from archcalc.crosscheck.strategies import STRATEGIES, Case, cases
+from archcalc.crosscheck.strategies import STRATEGIES, cases
 from archcalc.crosscheck.verify import check_device, check_seed, environment_of, not_checked
 from archcalc.crosscheck.world import untouched
 from archcalc.dialects.spec_line import spec_of
@@ -186,7 +187,7 @@ def verified(kind: Kind, number: int, device: str, seed: int, shown: Callable[[]
         one()
     except Mismatch:
         (layer, xs), wrong = last[0]
-        found.failure = Failure(spec_of(layer, xs, facts.dtypes_of(layer, xs)), xs[0][0], tuple(wrong))
+        found.failure = Failure(spec_of(layer, xs, facts.dtypes_of(layer, xs)), xs[0][0] if xs else 1, tuple(wrong))
     return found
 
 

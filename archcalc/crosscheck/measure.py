@@ -85,7 +85,8 @@ def kept_by(module: nn.Module, xs: Sequence[Tensor]) -> Counter[Kept]:
     largest: dict[int, Kept] = {}
     for tensor in packed:
         key = storage(tensor)
-        found = Kept(places.get(key, "own"), tensor.numel(), str(tensor.dtype).removeprefix("torch."))
+        elements = min(tensor.numel(), tensor.untyped_storage().nbytes() // tensor.element_size())  # repeats take none
+        found = Kept(places.get(key, "own"), elements, str(tensor.dtype).removeprefix("torch."))
         if found.of != "" and not _of_the_device(found) and largest.get(key, found).elements <= found.elements:
             largest[key] = found
     return Counter(largest.values())

@@ -32,6 +32,7 @@ except ImportError as error:
     missing = f"this version of PyTorch has no symbolic sizes ({error})"
 
 FAR = 12  # cells between two example sizes
+MOST_STEPS = 2  # of a sequence, where PyTorch writes each out
 MOST_RUNS = 12  # PyTorch's answer may hold for some rests of a division only; others take a run of their own
 Symbolic = tuple[Any, ...]
 
@@ -56,7 +57,10 @@ def compare(layer: Layer, xs: Sequence[Shape], dtypes: Sequence[Any]) -> Compari
     """Output sizes and MACs for every size that the layer's weights leave free; or, as text, why they are not known."""
     if missing:
         return missing
-    free = free_axes(layer, xs)
+    free, fixed = free_axes(layer, xs), list[str]()
+    if layer.in_steps:
+        xs = [(x[0], min(x[1], MOST_STEPS), *x[2:]) for x in xs]
+        free, fixed = [axes - {1} for axes in free], ["axis 1, along which PyTorch writes out every step"]
     if not any(free):
         return "its weights fix every size"
     examples = distinct(layer, xs, free)
@@ -69,7 +73,7 @@ def compare(layer: Layer, xs: Sequence[Shape], dtypes: Sequence[Any]) -> Compari
     why = (
         text for answer in found for text in ([f"an axis: {answer}"] if isinstance(answer, str) else answer.left_out)
     )
-    return Comparison(answers, tuple(dict.fromkeys(why)))
+    return Comparison(answers, tuple(dict.fromkeys([*fixed, *why])))
 
 
 def _together(layer: Layer, xs: Sequence[Shape], free: list[set[int]]) -> list[list[set[int]]]:
@@ -215,7 +219,7 @@ def free_axes(layer: Layer, xs: Sequence[Shape]) -> list[set[int]]:
     """Axes of each input whose size may change without another weight; equal sizes in one place change together."""
     weights = layer.weights(*xs)
     free: list[set[int]] = [set() for _ in xs]
-    for axis in range(max(map(len, xs))):
+    for axis in range(max(map(len, xs), default=0)):
         for size in {x[axis] for x in xs if axis < len(x)}:
             changed = [_with(xs, axis, size, other) for other in (size + 1, 2 * size, 3 * size)]
             if any(_accepts(layer, other) and layer.weights(*other) == weights for other in changed):

@@ -10,23 +10,28 @@ from archcalc.layers.layer import Composite, Layer, Shape
 from archcalc.model.walk import answer
 
 STEPS = 300  # enough to halve anything; a window that needs its axis is not cut cell by cell for ever
-AMOUNTS = ("filters", "units", "vocabulary", "width", "groups")  # fields that say how many of the same
+AMOUNTS = (  # fields that say how many of the same
+    "filters", "units", "vocabulary", "width", "groups", "layers", "projection", "heads", "kv_heads", "head_width",
+    "hidden", "experts", "top_k", "shared",
+)  # fmt: skip
 
 
 def work(layer: Layer, xs: tuple[Shape, ...]) -> int:
     """Operations and outputs, and a share of the inputs, which need only be made: what counting one by one takes."""
-    if isinstance(layer, Composite):
-        shapes: list[Shape] = []
-        names: dict[str | int, Shape] = dict(enumerate(xs))
-        total = 0
-        for part in layer.parts(*xs):
-            ys = tuple(names[source] for source in part.sources)
-            total += work(part.layer, ys)
-            shapes.append(part.layer.out(*ys))
-            names[part.name] = shapes[-1]
-        return total
-    answers = answer(layer, xs)
-    return answers.ops.total + answers.elements + sum(map(prod, xs)) // 8
+    return _work(layer, xs)[0]
+
+
+def _work(layer: Layer, xs: tuple[Shape, ...]) -> tuple[int, Shape]:
+    """The work, and the shape of the output."""
+    if not isinstance(layer, Composite):
+        answers = answer(layer, xs)
+        return answers.ops.total + answers.elements + sum(map(prod, xs)) // 8, answers.y
+    names: dict[str | int, Shape] = dict(enumerate(xs))
+    total, y = 0, xs[0]
+    for part in layer.parts(*xs):
+        more, y = _work(part.layer, tuple(names[source] for source in part.sources))
+        total, names[part.name] = total + more, y
+    return total, y
 
 
 def smaller(layer: Layer, xs: tuple[Shape, ...], most: int) -> tuple[Layer, tuple[Shape, ...]] | None:
@@ -64,7 +69,7 @@ def _halvings(layer: Layer, xs: tuple[Shape, ...]) -> Iterator[tuple[dict[str, i
     groups = getattr(layer, "groups", 1)
     if groups > 1 and hasattr(layer, "filters"):
         yield {"filters": layer.filters // groups, "groups": 1}, tuple((x[0], x[1] // groups, *x[2:]) for x in xs)
-    for axis in range(max(map(len, xs))):
+    for axis in range(max(map(len, xs), default=0)):
         yield {}, tuple(tuple(_half(n) if at == axis else n for at, n in enumerate(x)) for x in xs)
         yield {}, tuple(tuple(n - 1 if at == axis and n > 1 else n for at, n in enumerate(x)) for x in xs)
     yield from (({name: amount}, xs) for name, amount in fields.items())

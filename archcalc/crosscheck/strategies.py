@@ -3,67 +3,26 @@
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import assume
 from hypothesis import strategies as st
 
 from archcalc import layers
+from archcalc.crosscheck import strategies_attention, strategies_moves, strategies_sequence
+from archcalc.crosscheck.drawn import (
+    WORDS,
+    Case,
+    Draw,
+    accepted,
+    axes,
+    batches,
+    image,
+    padding,
+    pairs,
+    per_axis,
+    ranks,
+    tensor,
+)
 from archcalc.dialects.kinds import example_layer
-from archcalc.errors import LayerError
-from archcalc.layers.layer import KINDS, Kind, Layer, Shape
-
-Case = tuple[Layer, tuple[Shape, ...]]  # a layer and input shapes that it takes
-Draw = Callable[[st.SearchStrategy[Any]], Any]
-
-ranks = st.integers(1, 3)
-batches = st.integers(1, 2)
-WORDS = ("valid", "same")
-
-
-def axes(rank: int, low: int = 1, high: int = 12) -> st.SearchStrategy[tuple[int, ...]]:
-    """Sizes of spatial axes, smaller where there are three."""
-    return st.lists(st.integers(low, high if rank < 3 else min(high, 6)), min_size=rank, max_size=rank).map(tuple)
-
-
-def per_axis(rank: int, low: int, high: int) -> st.SearchStrategy[Any]:
-    """One number, or one per axis."""
-    number = st.integers(low, high)
-    return number | st.lists(number, min_size=rank, max_size=rank).map(tuple)
-
-
-def pairs(rank: int, high: int = 2) -> st.SearchStrategy[Any]:
-    """Cells before and behind, per axis."""
-    pair = st.tuples(st.integers(0, high), st.integers(0, high))
-    return st.lists(pair, min_size=rank, max_size=rank).map(tuple)
-
-
-def padding(rank: int, words: tuple[str, ...] = WORDS) -> st.SearchStrategy[Any]:
-    """Numbers, pairs, or a rule."""
-    return per_axis(rank, 0, 3) | st.sampled_from(words) | pairs(rank)
-
-
-def tensor(draw: Draw, least: int = 2, most: int = 5, channels: int | None = None) -> Shape:
-    """A shape (batch, channels, …) of so many axes."""
-    rank = draw(st.integers(least, most)) - 2
-    return (draw(batches), channels or draw(st.integers(1, 5)), *draw(axes(rank, high=5)))
-
-
-def image(draw: Draw, rank: int | None = None, channels: int | None = None, low: int = 1, high: int = 8) -> Shape:
-    """A shape (batch, channels, *axes)."""
-    rank = rank or draw(ranks)
-    return (draw(batches), channels or draw(st.integers(1, 4)), *draw(axes(rank, low, high)))
-
-
-def accepted(make: Callable[[], Layer], *xs: Shape) -> Case:
-    """The case, if the fields go together and the layer takes the inputs."""
-    try:
-        layer = make()
-        if isinstance(layer, layers.Composite):
-            layer.parts(*xs)[0].layer.out(*xs)
-        else:
-            layer.out(*xs)
-    except LayerError:
-        assume(condition=False)
-    return layer, xs
+from archcalc.layers.layer import KINDS, Kind, Layer
 
 
 @st.composite
@@ -159,9 +118,10 @@ def denses(draw: Draw, kind: Kind) -> Case:
 def products(draw: Draw, kind: Kind) -> Case:
     """A product of two inputs."""
     lead, (rows, inner, columns) = draw(axes(draw(st.integers(1, 3)), high=3)), draw(axes(3, high=5))
-    turned = draw(st.booleans())
+    turned, repeated = draw(st.booleans()), [draw(st.sampled_from([(n, n), (n, n), (1, n), (n, 1)])) for n in lead[1:]]
     second = (columns, inner) if turned else (inner, columns)
-    return accepted(lambda: layers.MatMul(transpose_second=turned), (*lead, rows, inner), (*lead, *second))
+    leads = [(lead[0], *(pair[number] for pair in repeated)) for number in (0, 1)]
+    return accepted(lambda: layers.MatMul(transpose_second=turned), (*leads[0], rows, inner), (*leads[1], *second))
 
 
 @st.composite
@@ -170,6 +130,8 @@ def channel_norms(draw: Draw, kind: Kind) -> Case:
     fields = {"affine": draw(st.booleans())}
     if kind.cls is layers.BatchNorm:
         fields["running"] = draw(st.booleans())
+        if fields["affine"]:
+            fields |= draw(st.sampled_from([{}, {"scale": False}, {"bias": False}]))
         return accepted(lambda: kind.cls(**fields), tensor(draw))
     return accepted(lambda: kind.cls(**fields), image(draw))
 
@@ -204,7 +166,9 @@ def response_norms(draw: Draw, kind: Kind) -> Case:
 def elementwise(draw: Draw, kind: Kind) -> Case:
     """A function of every element, with its parameter or without."""
     fields = dict(kind.fixed)
-    if kind.name in ("leaky_relu", "elu", "celu", "threshold", "hardshrink", "softshrink"):
+    if kind.name in (
+        "leaky_relu", "elu", "celu", "threshold", "hardshrink", "softshrink", "scale", "shift", "power"
+    ):  # fmt: skip
         fields["alpha"] = draw(st.sampled_from([None, 0.25, 1.5]))
     return accepted(lambda: kind.cls(**fields), tensor(draw))
 
@@ -246,19 +210,20 @@ def flattens(draw: Draw, kind: Kind) -> Case:
 @st.composite
 def reshapes(draw: Draw, kind: Kind) -> Case:
     """The same values in another shape."""
-    sizes = draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
-    shape = list(draw(st.permutations(sizes)))
+    sizes, whole = draw(st.lists(st.integers(1, 4), min_size=1, max_size=4)), draw(st.booleans())
+    x = (draw(batches), *sizes)
+    shape = list(draw(st.permutations(x if whole else sizes)))
     if draw(st.booleans()):
         shape[draw(st.integers(0, len(shape) - 1))] = -1
-    return accepted(lambda: layers.Reshape(shape=tuple(shape)), (draw(batches), *sizes))
+    return accepted(lambda: layers.Reshape(shape=tuple(shape), whole=whole), x)
 
 
 @st.composite
 def permutations(draw: Draw, kind: Kind) -> Case:
     """The axes in another order."""
     x = tensor(draw)
-    order = draw(st.permutations(range(1, len(x))))
-    return accepted(lambda: layers.Permute(order=(0, *order)), x)
+    order = draw(st.permutations(range(1, len(x))).map(lambda rest: (0, *rest)) | st.permutations(range(len(x))))
+    return accepted(lambda: layers.Permute(order=tuple(order), whole=order[0] != 0), x)
 
 
 @st.composite
@@ -330,12 +295,16 @@ def concatenations(draw: Draw, kind: Kind) -> Case:
 def reductions(draw: Draw, kind: Kind) -> Case:
     """Some axes replaced by one number each."""
     x = tensor(draw)
-    chosen = draw(st.lists(st.integers(1, len(x) - 1), min_size=1, unique=True))
+    whole = draw(st.booleans())
+    chosen = draw(st.lists(st.integers(0 if whole else 1, len(x) - 1), min_size=1, unique=True))
     fields = {"axes": draw(st.sampled_from([chosen[0] - len(x), tuple(chosen)])), "keep_axes": draw(st.booleans())}
-    return accepted(lambda: kind.cls(**kind.fixed, **fields), x)
+    return accepted(lambda: kind.cls(**kind.fixed, **fields, whole=whole), x)
 
 
 STRATEGIES: dict[type[Layer], Callable[[Kind], st.SearchStrategy[Case]]] = {
+    **strategies_sequence.STRATEGIES,
+    **strategies_moves.STRATEGIES,
+    **strategies_attention.STRATEGIES,
     layers.Conv: convs,
     layers.ConvTranspose: transposed,
     layers.DepthwiseConv: by_channel,

@@ -78,10 +78,10 @@ def _example(kind: Kind) -> str:
     graph = Graph("example", inputs, (Node(kind.name, layer, tuple(inputs)),), (kind.name,))
     uses = walk(graph, dict(zip(inputs, kind.on, strict=True)))
     rows = tuple(_counts(uses))
-    given = " and ".join(map(shape_text, kind.on))
+    given = f"on {' and '.join(map(shape_text, kind.on))}" if kind.on else "reads nothing, and"
     titles = ("layer", "output", "params", "MACs", "operations")
     page = Table(titles, (False, False, True, True, False), rows).text()
-    return "\n".join(["Example", f"  - {kind.example}", f"  on {given} gives", textwrap.indent(page, "  ")])
+    return "\n".join(["Example", f"  - {kind.example}", f"  {given} gives", textwrap.indent(page, "  ")])
 
 
 def _counts(uses: list[Use]) -> Iterator[tuple[str, ...]]:

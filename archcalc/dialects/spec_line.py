@@ -28,7 +28,9 @@ def _value(value: Any) -> str:
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    if isinstance(value, str) and "," in value:
+        return f'"{value}"'
+    return "null" if value is None else str(value)
 
 
 def spec_of(layer: Layer, xs: tuple[Shape, ...], dtypes: tuple[str | None, ...]) -> str:
@@ -40,5 +42,7 @@ def spec_of(layer: Layer, xs: tuple[Shape, ...], dtypes: tuple[str | None, ...])
     ]
     line = line_of(layer)
     reads = f"from: [{', '.join(names)}]"
-    line = f"{line[:-1]}, {reads}}}" if not line.endswith("{}") else f"{line[:-1]}{reads}}}"
-    return "\n".join(["archcalc: 1", f"name: {layer.kind}_case", "inputs:", *inputs, "layers:", f"  - {line}"])
+    if names:
+        line = f"{line[:-1]}, {reads}}}" if not line.endswith("{}") else f"{line[:-1]}{reads}}}"
+    given = ["inputs:", *inputs] if inputs else ["inputs: {unread: [1]}"]  # a spec has one, whoever reads it
+    return "\n".join(["archcalc: 1", f"name: {layer.kind}_case", *given, "layers:", f"  - {line}"])

@@ -1,6 +1,6 @@
 """PyTorch's words: a layer or a whole model as the real module, and a module as our layer."""
 
-from functools import reduce, singledispatch
+from functools import partial, reduce, singledispatch
 from typing import Any
 
 import torch
@@ -128,7 +128,10 @@ def _(layer: layers.MatMul, *xs: Shape) -> nn.Module:
 @module.register
 def _(layer: layers.BatchNorm, x: Shape) -> nn.Module:
     cls = _class(layer, "BatchNorm", max(1, _rank(x)))
-    return cls(x[1], layer.epsilon, affine=layer.affine, track_running_stats=layer.running)  # type: ignore[no-any-return]
+    made: nn.Module = cls(x[1], layer.epsilon, affine=layer.affine, track_running_stats=layer.running)
+    for name in [name for name, learned in (("weight", layer.scale), ("bias", layer.bias)) if not learned]:
+        made.register_parameter(name, None)
+    return made
 
 
 @module.register
@@ -171,6 +174,16 @@ FUNCTIONS: dict[str, Any] = {
     "log": torch.log,
     "sqrt": torch.sqrt,
     "square": torch.square,
+    "negative": torch.neg,
+    "reciprocal": torch.reciprocal,
+    "rsqrt": torch.rsqrt,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "erf": torch.erf,
+    "floor": torch.floor,
+    "ceil": torch.ceil,
+    "round": torch.round,
+    "sign": torch.sign,
     "add": torch.add,
     "subtract": torch.sub,
     "multiply": torch.mul,
@@ -180,6 +193,14 @@ FUNCTIONS: dict[str, Any] = {
     "reduce_mean": torch.mean,
     "reduce_sum": torch.sum,
     "reduce_max": torch.amax,
+    "reduce_min": torch.amin,
+    "reduce_variance": lambda x, axes, keepdim: torch.var(x, axes, correction=0, keepdim=keepdim),
+    "reduce_prod": lambda x, axes, keepdim: torch.prod(x, axes[0] if isinstance(axes, tuple) else axes, keepdim),
+}
+WITH_NUMBER: dict[str, Any] = {
+    "scale": lambda x, alpha: x * alpha,
+    "shift": lambda x, alpha: x + alpha,
+    "power": lambda x, alpha: x**alpha,
 }
 
 
@@ -191,6 +212,8 @@ def _(layer: layers.Activation, x: Shape) -> nn.Module:
         return nn.Threshold(layer.parameter or 0.0, 0.0)
     if layer.function in FUNCTIONS:
         return Function(layer, FUNCTIONS[layer.function])
+    if layer.function in WITH_NUMBER:
+        return Function(layer, partial(WITH_NUMBER[layer.function], alpha=layer.parameter))
     arguments = () if layer.parameter is None else (layer.parameter,)
     return ACTIVATIONS[layer.function](*arguments)  # type: ignore[no-any-return]
 
@@ -235,7 +258,7 @@ def _(layer: layers.Flatten, x: Shape) -> nn.Module:
 
 @module.register
 def _(layer: layers.Reshape, x: Shape) -> nn.Module:
-    return Function(layer, lambda x: x.reshape(x.shape[0], *layer.shape))
+    return Function(layer, lambda x: x.reshape(*(() if layer.whole else x.shape[:1]), *layer.shape))
 
 
 @module.register

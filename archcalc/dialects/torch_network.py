@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archcalc.dialects import torch_attention, torch_cells, torch_experts, torch_sequence  # noqa: F401 - their modules register themselves
 from archcalc.dialects.torch import module
 from archcalc.dialects.torch_weights import OWN
 from archcalc.errors import ModelError

@@ -41,6 +41,8 @@ def _one(values: Any) -> Any:
 
 def _activation(module: nn.Module) -> Layer:
     name = NAMES[type(module)]
+    if type(module) is nn.Hardtanh and (module.min_val, module.max_val) != (-1, 1):
+        return layers.Clamp(low=module.min_val, high=module.max_val)
     default = TABLE[name].alpha
     given = next(
         (getattr(module, field) for field in ("negative_slope", "alpha", "lambd") if hasattr(module, field)), None
@@ -140,7 +142,9 @@ def _(module: nn.Embedding) -> Layer:
 @read.register(nn.BatchNorm2d)
 @read.register(nn.BatchNorm3d)
 def _(module: Any) -> Layer:
-    return layers.BatchNorm(affine=module.affine, running=module.track_running_stats, epsilon=module.eps)
+    scale, bias = (not module.affine or tensor is not None for tensor in (module.weight, module.bias))
+    running, epsilon = module.track_running_stats, module.eps
+    return layers.BatchNorm(affine=module.affine, running=running, epsilon=epsilon, scale=scale, bias=bias)
 
 
 @read.register(nn.InstanceNorm1d)

@@ -1,10 +1,14 @@
 """Kinds of layers: the only home of formulas."""
 
-from archcalc.layers.activation import GLU, Activation, LogSoftmax, PReLU, Softmax
+from archcalc.layers.activation import GLU, Activation, Clamp, LogSoftmax, PReLU, Softmax
+from archcalc.layers.attention import Attention, SplitHeads
 from archcalc.layers.conv import Conv, ConvTranspose, DepthwiseConv, SeparableConv
 from archcalc.layers.dense import Dense, MatMul
+from archcalc.layers.einsum import Einsum
 from archcalc.layers.embedding import Embedding
-from archcalc.layers.join import Combine, Concat
+from archcalc.layers.experts import Experts, MixtureOfExperts
+from archcalc.layers.index import Expand, Flip, Gather, Roll, Slice
+from archcalc.layers.join import Combine, Compare, Concat, Where
 from archcalc.layers.layer import KINDS, Composite, Layer, Part, Saved, Weight, register
 from archcalc.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from archcalc.layers.pool import (
@@ -15,7 +19,9 @@ from archcalc.layers.pool import (
     GlobalMaxPool,
     MaxPool,
 )
-from archcalc.layers.reduce import Reduce
+from archcalc.layers.position import AddedPosition, Rotary
+from archcalc.layers.recurrent import Recurrent
+from archcalc.layers.reduce import ArgMax, CumulativeSum, Normalize, Reduce
 from archcalc.layers.reshape import (
     Crop,
     Dropout,
@@ -28,7 +34,11 @@ from archcalc.layers.reshape import (
     Reshape,
 )
 from archcalc.layers.resize import Resize
+from archcalc.layers.source import Constant, Parameter
+from archcalc.layers.transformer import GatedMLP, MultiHeadAttention
+from archcalc.layers.unfold import Fold, Unfold
 from archcalc.layers.unknown import Unknown
+from archcalc.layers.weighted import WeightedConv
 
 __all__ = [
     "GLU",
@@ -36,19 +46,33 @@ __all__ = [
     "Activation",
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
+    "AddedPosition",
+    "ArgMax",
+    "Attention",
     "AvgPool",
     "BatchNorm",
+    "Clamp",
     "Combine",
+    "Compare",
     "Composite",
     "Concat",
+    "Constant",
     "Conv",
     "ConvTranspose",
     "Crop",
+    "CumulativeSum",
     "Dense",
     "DepthwiseConv",
     "Dropout",
+    "Einsum",
     "Embedding",
+    "Expand",
+    "Experts",
     "Flatten",
+    "Flip",
+    "Fold",
+    "GatedMLP",
+    "Gather",
     "GlobalAvgPool",
     "GlobalMaxPool",
     "GroupNorm",
@@ -60,20 +84,32 @@ __all__ = [
     "LogSoftmax",
     "MatMul",
     "MaxPool",
+    "MixtureOfExperts",
+    "MultiHeadAttention",
+    "Normalize",
     "PReLU",
     "Pad",
+    "Parameter",
     "Part",
     "Permute",
     "PixelShuffle",
     "PixelUnshuffle",
     "RMSNorm",
+    "Recurrent",
     "Reduce",
     "Reshape",
     "Resize",
+    "Roll",
+    "Rotary",
     "Saved",
     "SeparableConv",
+    "Slice",
     "Softmax",
+    "SplitHeads",
+    "Unfold",
     "Unknown",
     "Weight",
+    "WeightedConv",
+    "Where",
     "register",
 ]

@@ -65,11 +65,28 @@ TABLE = {
     "log": Row("log(x)", Ops(exp=1)),
     "sqrt": Row("√x", Ops(div=1), keeps=("output",), scratch=1),
     "square": Row("x·x", Ops(mul=1), scratch=2),
+    "negative": Row("−x", Ops(add=1), keeps=()),
+    "reciprocal": Row("1 / x", Ops(div=1), keeps=("output",), scratch=2),
+    "rsqrt": Row("1 / √x", Ops(div=1), keeps=("output",), scratch=2),
+    "scale": Row("alpha·x", Ops(mul=1), alpha=1.0, keeps=()),
+    "shift": Row("x + alpha", Ops(add=1), alpha=0.0, keeps=()),
+    "power": Row("x^alpha", Ops(exp=1), alpha=2.0, scratch=2),
+    "sin": Row("sin(x)", Ops(exp=1), scratch=1),
+    "cos": Row("cos(x)", Ops(exp=1), scratch=2),
+    "erf": Row("erf(x)", Ops(exp=1), scratch=4),
+    "floor": Row("the integer at or below x: ⌊x⌋", Ops(cmp=1), keeps=()),
+    "ceil": Row("the integer at or above x: ⌈x⌉", Ops(cmp=1), keeps=()),
+    "round": Row("the nearest integer, ⌊x⌉", Ops(cmp=1), keeps=()),
+    "sign": Row("1 if x > 0, −1 if x < 0, else 0", Ops(cmp=2), keeps=()),
 }
 
 
-IN_FLOAT32 = ("exp", "log", "softplus", "square")  # under mixed precision; source: PyTorch's list of autocast ops
+# Under mixed precision; source: PyTorch's list of autocast ops
+IN_FLOAT32 = ("exp", "log", "softplus", "square", "reciprocal", "rsqrt", "power")
 FROM_RESULT = ("leaky_relu", "elu", "celu", "selu")  # their in-place forms derive from the result
+
+
+SELECTIONS = ("max(", "min(", " if ", "|", "softplus", "threshold", "beyond", "⌊", "⌈")  # words of formulas
 
 
 def check(table: dict[str, Row]) -> None:
@@ -80,7 +97,7 @@ def check(table: dict[str, Row]) -> None:
             raise TypeError(f"activation {name}: an elementwise function does at least one operation")
         if (row.alpha is not None) != ("alpha" in row.formula):
             raise TypeError(f"activation {name}: alpha stands in the formula if and only if it has a default")
-        chooses = any(word in row.formula for word in ("max(", "min(", " if ", "|", "softplus", "threshold", "beyond"))
+        chooses = any(word in row.formula for word in SELECTIONS)
         if chooses != (counted.cmp > 0):
             raise TypeError(f"activation {name}: a selection is a comparison: {row.formula}")
 
@@ -140,16 +157,60 @@ class Activation(Layer, frozen=True):
     def in_place(self, y: Shape, training: bool) -> tuple[Saved, ...] | None:
         if not training:
             return ()
-        from_result = TABLE[self.function].keeps == ("output",) or self.function in FROM_RESULT
-        return keeps_output(y) if from_result else None
+        keeps = TABLE[self.function].keeps
+        if not keeps:
+            return ()
+        return keeps_output(y) if keeps == ("output",) or self.function in FROM_RESULT else None
 
     def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
-        return (), own(TABLE[self.function].scratch * prod(y))
+        flat = self.function == "power" and self.parameter == 0  # its gradient is zero
+        return (), own((0 if flat else TABLE[self.function].scratch) * prod(y))
+
+    def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
+        return self.function == "shift"
 
 
 for _name, _row in TABLE.items():
     _fixed: dict[str, Any] = {"function": _name} | ({"alpha": None} if _row.alpha is None else {})
     register(_name, example=_name, on=[(1, 64, 56, 56)], summary=_row.formula, **_fixed)(Activation)
+
+
+@register("clamp", example="clamp: {low: -1, high: 1}", on=[(1, 64, 56, 56)])
+class Clamp(Layer, frozen=True):
+    """min(max(x, low), high), with either bound or both; no weights.
+
+    Operations per element: 1 comparison for each bound. Source: the formula, each operation in it counted once.
+    """
+
+    low: Annotated[float | None, Meta(description="nothing below it; null: no such bound")] = None
+    high: Annotated[float | None, Meta(description="nothing above it; null: no such bound")] = None
+
+    def __post_init__(self) -> None:
+        if self.low is None and self.high is None:
+            raise self.error("needs a bound, low or high", "neither")
+
+    @property
+    def bounds(self) -> int:
+        """How many bounds there are."""
+        return sum(bound is not None for bound in (self.low, self.high))
+
+    def out(self, *xs: Shape) -> Shape:
+        return xs[0]
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return Ops(cmp=self.bounds * prod(y))
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return EACH
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return keeps_input(y)
+
+    def in_place(self, y: Shape, training: bool) -> tuple[Saved, ...] | None:
+        return None if training else ()  # the backward pass needs the input as it was
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        return (), own(self.bounds * prod(y), "bool") + own(1)  # where it lies within each bound, and a zero
 
 
 @register("prelu", example="prelu", on=[(1, 64, 56, 56)])

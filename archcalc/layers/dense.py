@@ -10,7 +10,8 @@ from archcalc.algebra.num import differ, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.product import Product
 from archcalc.layers.conv import Bias, linear_ops, with_bias
-from archcalc.layers.layer import Layer, Saved, Shape, Weight, register, shown
+from archcalc.layers.join import broadcast
+from archcalc.layers.layer import Graded, Layer, Saved, Scratch, Shape, Weight, own, register, shown
 
 
 @register("dense", example="dense: 10", on=[(1, 784)])
@@ -62,10 +63,10 @@ class Dense(Layer, frozen=True):
 
 @register("matmul", example="matmul: {from: [a, b]}", on=[(1, 12, 64, 32), (1, 12, 32, 64)])
 class MatMul(Layer, frozen=True):
-    """Multiply two inputs as matrices over their last two axes; the leading axes of both must be equal.
+    """Multiply two inputs as matrices over their last two axes; a leading axis of size 1 is repeated.
 
     Output: leading axes × rows of the first × columns of the second. MACs: outputs × the axis that is summed over.
-    Source: docs/conventions.md, matmul.
+    Source: docs/conventions.md, matmul; broadcasting as in NumPy, between inputs of equally many axes.
 
     >>> MatMul(transpose_second=True).out((1, 12, 64, 32), (1, 12, 64, 32))
     (1, 12, 64, 64)
@@ -84,10 +85,10 @@ class MatMul(Layer, frozen=True):
             raise self.error("inputs must be (batch, …, rows, columns), alike", f"{shown(first)} and {shown(second)}")
         *lead, rows, inner = first
         *lead_second, inner_second, columns = self.second(second)
-        unequal = any(differ(a, b) for a, b in zip(lead, lead_second, strict=True))
-        if unequal or differ(inner, inner_second):
-            rule = "leading axes must be equal, and the first's columns the second's rows"
-            raise self.error(rule, f"{shown(first)} and {shown(self.second(second))}")
+        if differ(inner, inner_second):
+            got = f"{shown(first)} and {shown(self.second(second))}"
+            raise self.error("the first's columns must be the second's rows", got)
+        lead = [*broadcast(self, (tuple(lead), tuple(lead_second)))]
         return (*lead, rows, columns)
 
     def second(self, x: Shape) -> Shape:
@@ -104,14 +105,38 @@ class MatMul(Layer, frozen=True):
 
     def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
         *lead, rows, columns = range(1, len(y))
-        rest = [Link(axis, SAME) for axis in lead]
-        own = Link(rows if number == 0 or self.transpose_second else columns, SAME)
-        return Sees((*rest, own, None) if number == 0 else (*rest, None, own), "sums over the axis")
+        rest = [None if differ(xs[number][axis], y[axis]) else Link(axis, SAME) for axis in lead]
+        kept = Link(rows if number == 0 or self.transpose_second else columns, SAME)
+        return Sees((*rest, kept, None) if number == 0 else (*rest, None, kept), "sums over the axis")
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
-        return (Saved(0, prod(xs[0]), wanted_by=1), Saved(1, prod(xs[1]), wanted_by=0))
+        """An input whose leading axes are repeated in part is copied, for PyTorch joins them into one."""
+        return tuple(
+            Saved("own", self.repeated(x, y), wanted_by=1 - number)
+            if self.copied(x, y)
+            else Saved(number, prod(x), wanted_by=1 - number)
+            for number, x in enumerate(xs)
+        )
+
+    def repeated(self, x: Shape, y: Shape) -> int:
+        """Elements of an input with its leading axes repeated."""
+        return prod(y[:-2]) * prod(x[-2:])
+
+    def copied(self, x: Shape, y: Shape) -> bool:
+        """Are some of its leading axes repeated, and others not?"""
+        axes = [(n, size) for n, size in zip(x[:-2], y[:-2], strict=True) if differ(size, 1) is not False]
+        changed = [differ(n, size) is True for n, size in axes]
+        return any(changed) and not all(changed)
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        """Gradients are made with leading axes repeated, then summed; a batch alone is joined with the rows."""
+        if len(y) == 3:
+            return (), ()
+        wanted = [x for x, needed in zip(xs, graded, strict=True) if needed]
+        if any(self.copied(x, y) for x in xs):
+            return (), own(sum(self.repeated(x, y) for x in wanted if not self.copied(x, y)))
+        return (), own(sum(self.repeated(x, y) - prod(x) for x in wanted))
 
     def product(self, xs: Sequence[Shape], y: Shape) -> Product:
-        *lead, rows, inner = xs[0]
-        *_, columns = y
-        return Product(prod(lead), rows, columns, inner)
+        *lead, rows, columns = y
+        return Product(prod(lead), rows, columns, xs[0][-1])

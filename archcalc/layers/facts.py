@@ -11,7 +11,27 @@ from typing import Literal
 
 from msgspec import Struct
 
-from archcalc.layers import activation, conv, dense, embedding, join, norm, pool, reduce, reshape, resize
+from archcalc.layers import (
+    activation,
+    attention,
+    conv,
+    dense,
+    einsum,
+    embedding,
+    experts,
+    index,
+    join,
+    norm,
+    pool,
+    position,
+    recurrent,
+    reduce,
+    reshape,
+    resize,
+    source,
+    unfold,
+    weighted,
+)
 from archcalc.layers.layer import Layer, Shape, positions_of
 
 Shapes = Sequence[Shape]
@@ -120,32 +140,61 @@ def _(layer: Layer, xs: Shapes, y: Shape) -> Facts:
 
 @facts.register
 def _(layer: reduce.Reduce, xs: Shapes, y: Shape) -> Facts:
-    if layer.function == "reduce_max":
-        return largest_of(layer, xs, y, unless(xs[0] == y))
-    return Facts("linear", elementwise=unless(xs[0] == y))
+    elementwise = unless(xs[0] == y)
+    if layer.function in reduce.EXTREMES:
+        return largest_of(layer, xs, y, elementwise)
+    if layer.function == "reduce_variance":
+        return Facts("homogeneous", "squares distances from the mean", elementwise, degree=2)
+    if layer.function == "reduce_prod" and xs[0] != y:
+        return Facts("homogeneous", "multiplies its input with itself", elementwise, degree=prod(xs[0]) // prod(y))
+    return Facts("linear", elementwise=elementwise)
+
+
+@facts.register
+def _(layer: reduce.ArgMax, xs: Shapes, y: Shape) -> Facts:
+    if layer.ops(xs, y).cmp == 0:
+        return constant(0)
+    return Facts("homogeneous", "gives the place of the largest of several cells", unless(xs[0] == y), degree=0)
+
+
+@facts.register
+def _(layer: reduce.Normalize, xs: Shapes, y: Shape) -> Facts:
+    return Facts("other", "divides by the length of a row", unless(layer.rows(y) == prod(y)))
 
 
 LIKE_LINES = {"relu", "leaky_relu", "rrelu", "abs"}  # two rays from the origin
 LINES = {
+    ("power", 1.0),
+    ("shift", 0.0),
     ("leaky_relu", 1.0),
     ("hardshrink", 0.0),
     ("softshrink", 0.0),
 }  # with this parameter they do not bend
 BENT = {("threshold", 0.0), ("elu", 0.0)}  # with this parameter it is relu
-DEGREES = {"square": 2.0, "sqrt": 0.5}
+DEGREES = {"square": 2.0, "sqrt": 0.5, "reciprocal": -1.0, "rsqrt": -0.5, "sign": 0.0}
 
 
 @facts.register
 def _(layer: activation.Activation, xs: Shapes, y: Shape) -> Facts:
     with_parameter = (layer.function, layer.parameter)
-    if with_parameter in LINES:
+    if with_parameter in LINES or layer.function in ("negative", "scale"):
         return Facts("linear")
+    if layer.function == "shift":
+        return Facts("affine", "adds a number")
+    if layer.function == "power":
+        return Facts("homogeneous", f"computes {activation.TABLE['power'].formula}", degree=layer.parameter or 0.0)
     why = f"computes {activation.TABLE[layer.function].formula}"
     if layer.function in LIKE_LINES or with_parameter in BENT:
         return Facts("homogeneous", why)
     if layer.function in DEGREES:
         return Facts("homogeneous", why, degree=DEGREES[layer.function])
     return Facts("other", why)
+
+
+@facts.register
+def _(layer: activation.Clamp, xs: Shapes, y: Shape) -> Facts:
+    scales = not layer.low and not layer.high  # a bound of 0 is one at any scale
+    return Facts("homogeneous" if scales else "other", "cuts values off at its bounds")
 
 
 @facts.register
@@ -203,6 +252,7 @@ def _(layer: norm.LocalResponseNorm, xs: Shapes, y: Shape) -> Facts:
     return Facts("other", "divides by a power of a sum of squares", unless(layer.size == 1 or y[1] == 1))
 
 
+@facts.register(index.Gather)
 @facts.register
 def _(layer: embedding.Embedding, xs: Shapes, y: Shape) -> Facts:
     return Facts("other", "looks indices up in a table", EARLIER)
@@ -217,6 +267,19 @@ def _(layer: join.Combine, xs: Shapes, y: Shape) -> Facts:
         return Facts("homogeneous", f"takes the {layer.function} of its inputs", elementwise)
     power, does = (1, "multiplies its inputs") if layer.function == "multiply" else (-1, "divides its inputs")
     return Facts("homogeneous", does, elementwise, powers=(1, *[power] * (len(xs) - 1)))
+
+
+@facts.register
+def _(layer: join.Compare, xs: Shapes, y: Shape) -> Facts:
+    elementwise = unless(all(x == y for x in xs), "repeats an input along an axis")
+    scales = len(xs) == 2 or layer.value == 0
+    return Facts("homogeneous" if scales else "other", "compares", elementwise, degree=0)
+
+
+@facts.register
+def _(layer: join.Where, xs: Shapes, y: Shape) -> Facts:
+    elementwise = unless(all(x == y for x in xs), "repeats an input along an axis")
+    return Facts("homogeneous", "selects by its first input", elementwise)
 
 
 @facts.register
@@ -236,6 +299,10 @@ def _(layer: Layer, xs: Shapes, y: Shape) -> Facts:
 @facts.register(reshape.Crop)
 @facts.register(reshape.PixelShuffle)
 @facts.register(reshape.PixelUnshuffle)
+@facts.register(index.Slice)
+@facts.register(index.Expand)
+@facts.register(unfold.Unfold)
+@facts.register(unfold.Fold)
 def _(layer: Layer, xs: Shapes, y: Shape) -> Facts:
     return Facts("linear", elementwise=unless(xs[0] == y))
 
@@ -246,6 +313,70 @@ def _(layer: reshape.Permute, xs: Shapes, y: Shape) -> Facts:
     return Facts("linear", elementwise=unless(not moved and xs[0] == y))
 
 
+@facts.register(index.Roll)
+@facts.register(index.Flip)
+@facts.register(reduce.CumulativeSum)
+def _(layer: Layer, xs: Shapes, y: Shape) -> Facts:
+    return Facts("linear", elementwise=EARLIER)
+
+
+@facts.register
+def _(layer: source.Source, xs: Shapes, y: Shape) -> Facts:
+    return Facts("affine", "is the same, whatever is read", degree=0)
+
+
+@facts.register
+def _(layer: weighted.WeightedConv, xs: Shapes, y: Shape) -> Facts:
+    alone = trivial(layer.conv(xs), xs[0]) and layer.conv(xs).taps(xs[0]) == 1 and all(x == y for x in xs)
+    if len(xs) > weighted.BIAS:
+        return Facts("other", "multiplies its inputs, and adds one", unless(alone))
+    return Facts("homogeneous", "multiplies its inputs", unless(alone), powers=(1, 1))
+
+
 @facts.register
 def _(layer: resize.Resize, xs: Shapes, y: Shape) -> Facts:
     return Facts("linear", elementwise=unless(all(x == y for x in xs)))
+
+
+@facts.register
+def _(layer: recurrent.Recurrent, xs: Shapes, y: Shape) -> Facts:
+    elementwise = unless(prod(xs[0][1:]) == prod(y[1:]) == 1 and xs[0] == y)
+    if layer.function != "rnn":
+        return Facts("other", "multiplies by gates that read its input", elementwise)
+    why = f"computes {activation.TABLE[layer.nonlinearity].formula} at each step"
+    scales = layer.nonlinearity == "relu" and layer.biases == 0
+    return Facts("homogeneous" if scales else "other", why, elementwise)
+
+
+@facts.register
+def _(layer: einsum.Einsum, xs: Shapes, y: Shape) -> Facts:
+    in_place = len({*layer.terms}) == 1 and len({*xs, y}) == 1
+    return Facts("homogeneous", "multiplies its inputs", unless(in_place), powers=(1, 1))
+
+
+@facts.register
+def _(layer: position.AddedPosition, xs: Shapes, y: Shape) -> Facts:
+    return Facts("affine", "adds a table of positions")
+
+
+@facts.register
+def _(layer: position.Rotary, xs: Shapes, y: Shape) -> Facts:
+    return Facts("linear", elementwise=EARLIER)
+
+
+@facts.register
+def _(layer: attention.Attention, xs: Shapes, y: Shape) -> Facts:
+    elementwise = unless(all(x == y for x in xs))
+    if layer.trivial(xs):
+        return Facts("linear", elementwise=elementwise)
+    return Facts("other", "divides exponentials by their sum", EARLIER)
+
+
+@facts.register
+def _(layer: attention.SplitHeads, xs: Shapes, y: Shape) -> Facts:
+    return Facts("linear", elementwise=EARLIER)
+
+
+@facts.register
+def _(layer: experts.Experts, xs: Shapes, y: Shape) -> Facts:
+    return Facts("other", "chooses experts by their scores", EARLIER)

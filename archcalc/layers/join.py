@@ -1,7 +1,7 @@
 """Kinds that join several inputs: elementwise with broadcasting, or side by side."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -28,6 +28,32 @@ SUMMARIES = {
 }
 
 
+def broadcast(layer: Layer, xs: Sequence[Shape]) -> Shape:
+    """The common shape of inputs of equally many axes, those of size 1 being repeated."""
+    if len({len(x) for x in xs}) > 1:
+        raise layer.error("inputs must have equally many axes", " and ".join(map(shown, xs)))
+    return tuple(_common(layer, xs, sizes) for sizes in zip(*xs, strict=True))
+
+
+def _common(layer: Layer, xs: Sequence[Shape], sizes: Sequence[int]) -> int:
+    """The common size of one axis."""
+    common = 1
+    for size in sizes:
+        if differ(size, 1) is False:
+            continue
+        if differ(common, 1) is not False and differ(common, size):
+            raise layer.error("inputs must agree in every axis, or have size 1 there", " and ".join(map(shown, xs)))
+        if not differ(common, 1):  # one that is known not to be 1 stays: the others are equal to it, or 1
+            common = size
+    return common
+
+
+def repeating(x: Shape, y: Shape) -> Sees:
+    """How an output sees an input some of whose axes it repeats."""
+    repeated = [axis for axis, (a, b) in enumerate(zip(x, y, strict=True)) if differ(a, b)]
+    return all_but(len(y) - 1, repeated, "repeats the axis") if repeated else EACH
+
+
 class Combine(Layer, frozen=True):
     """Combine inputs element by element; an axis of size 1 is repeated to the size of the others. No weights.
 
@@ -47,25 +73,10 @@ class Combine(Layer, frozen=True):
             raise self.error("function must be one of the table", repr(self.function))
 
     def out(self, *xs: Shape) -> Shape:
-        if len({len(x) for x in xs}) > 1:
-            raise self.error("inputs must have equally many axes", " and ".join(map(shown, xs)))
-        return tuple(self.broadcast(xs, sizes) for sizes in zip(*xs, strict=True))
-
-    def broadcast(self, xs: Sequence[Shape], sizes: Sequence[int]) -> int:
-        """The common size of one axis."""
-        common = 1
-        for size in sizes:
-            if differ(size, 1) is False:
-                continue
-            if differ(common, 1) is not False and differ(common, size):
-                raise self.error("inputs must agree in every axis, or have size 1 there", " and ".join(map(shown, xs)))
-            if not differ(common, 1):  # one that is known not to be 1 stays: the others are equal to it, or 1
-                common = size
-        return common
+        return broadcast(self, xs)
 
     def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
-        repeated = [axis for axis, (a, b) in enumerate(zip(xs[number], y, strict=True)) if differ(a, b)]
-        return all_but(len(y) - 1, repeated, "repeats the axis") if repeated else EACH
+        return repeating(xs[number], y)
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return TABLE[self.function].times((len(xs) - 1) * prod(y))
@@ -116,6 +127,64 @@ for _name, _summary in SUMMARIES.items():
     register(_name, example=_example, on=[(1, 64, 56, 56)] * 2, summary=_summary, function=_name)(Combine)
 
 
+Relation = Literal["less", "less_equal", "greater", "greater_equal", "equal", "not_equal"]
+
+
+@register("compare", example="compare: {relation: less, from: [a, b]}", on=[(1, 64, 56, 56)] * 2)
+class Compare(Layer, frozen=True):
+    """Compare two inputs element by element, or one with a number: truth values. 1 comparison per element, no weights.
+
+    An axis of size 1 is repeated. Source: docs/conventions.md, compare. No gradient flows through it.
+    """
+
+    relation: Annotated[Relation, Meta(description="what must hold of the first input and the second")] = "greater"
+    value: Annotated[float, Meta(description="what a single input is compared with")] = 0.0
+
+    arity: ClassVar = (1, 2)
+    makes: ClassVar = "bool"
+    differentiable: ClassVar = False
+
+    def out(self, *xs: Shape) -> Shape:
+        return broadcast(self, xs)
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return repeating(xs[number], y)
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return Ops(cmp=prod(y))
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return ()
+
+
+@register("where", example="where: {from: [condition, a, b]}", on=[(1, 64, 56, 56)] * 3)
+class Where(Layer, frozen=True):
+    """Where the first input holds (is not 0) the second, else the third: 1 selection per element, no weights.
+
+    An axis of size 1 is repeated. Source: docs/conventions.md, select.
+    """
+
+    arity: ClassVar = (3, 3)
+
+    def out(self, *xs: Shape) -> Shape:
+        return broadcast(self, xs)
+
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+        return repeating(xs[number], y)
+
+    def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
+        return Ops(cmp=prod(y))
+
+    def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
+        return (Saved(0, prod(xs[0]), "mask", "bool", wanted_by=(1, 2)),)
+
+    def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
+        """Gradients are made in the output's size beside a zero, and then summed to an input's."""
+        sizes = [prod(x) for x, needed in zip(xs[1:], graded[1:], strict=True) if needed]
+        summed = [n for n in sizes if differ(n, prod(y)) is not False]
+        return (), own(len(sizes) * prod(y) + (summed[0] if summed else 1) - sum(sizes)) if sizes else ()
+
+
 @register("concat", example="concat: {from: [a, b]}", on=[(1, 64, 28, 28), (1, 128, 28, 28)])
 class Concat(Layer, frozen=True):
     """Lay inputs side by side along one axis, the channels by default. No weights, 0 operations.
@@ -129,8 +198,12 @@ class Concat(Layer, frozen=True):
     arity: ClassVar = (1, None)
     moves_data: ClassVar = True
 
+    def along(self, x: Shape) -> int:
+        """Which axis of an input that is; 0 lays them one behind the other in the batch."""
+        return 0 if self.axis == 0 and x else positions_of(self, x, self.axis)[0]
+
     def out(self, *xs: Shape) -> Shape:
-        (position,) = positions_of(self, xs[0], self.axis)
+        position = self.along(xs[0])
         for x in xs[1:]:
             others = [differ(a, b) for axis, (a, b) in enumerate(zip(xs[0], x, strict=False)) if axis != position]
             if len(x) != len(xs[0]) or any(others):
@@ -138,7 +211,7 @@ class Concat(Layer, frozen=True):
         return (*xs[0][:position], sum(x[position] for x in xs), *xs[0][position + 1 :])
 
     def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
-        (position,) = positions_of(self, xs[0], self.axis)
+        position = self.along(xs[0])
         placed = shifted(-sum(x[position] for x in xs[:number]), everywhere=len(xs) == 1)
         links = (Link(axis, placed if axis == position else SAME) for axis in range(1, len(y)))
         return Sees(tuple(links), channels="apart" if position == 1 and len(xs) > 1 else "each")

@@ -54,6 +54,8 @@ class Layer(Struct, frozen=True):
     at_least: ClassVar[Mapping[str, int]] = {}  # the smallest legal value of integer fields
     arity: ClassVar[tuple[int, int | None]] = (1, 1)  # how many inputs it takes; None: no upper end
     moves_data: ClassVar[bool] = False  # the output holds the input's values, in the input's dtype
+    makes: ClassVar[str | None] = None  # the output's dtype, where it is neither the model's nor the input's
+    differentiable: ClassVar[bool] = True  # does a gradient flow back through it?
     pace: ClassVar[Literal["elementwise", "softmax", "norm"]] = "elementwise"  # how it moves through memory
     autocast: ClassVar[Literal["half", "float32", "follows"]] = "follows"  # what PyTorch's mixed precision computes in
     in_steps: ClassVar[bool] = False  # each step waits for the one before: more than its products say
@@ -133,6 +135,10 @@ class Layer(Struct, frozen=True):
     def reads_weights(self, xs: Sequence[Shape], y: Shape) -> int:
         """Distinct elements of its tensors that the output depends on, at least."""
         return sum(prod(weight.shape) for weight in self.weights(*xs).values() if weight.role != "counter")
+
+    def idle_params(self, *xs: Shape) -> int:
+        """Elements of its weights that one position does not use: those of experts that were not chosen."""
+        return 0
 
     def windows(self, x: Shape) -> tuple[Window, ...]:
         """One window per spatial axis, where the kind moves windows."""

@@ -46,7 +46,8 @@ def channel_weights(channels: int, affine: bool) -> dict[str, Weight]:
 class BatchNorm(Layer, frozen=True):
     """Scale and shift each channel by its running statistics, as at inference.
 
-    Parameters: 2 × channels if affine. Buffers: 2 × channels if running, and a counter that no total includes.
+    Parameters: channels for the scale and channels for the bias, if affine. Buffers: 2 × channels if running, and a
+        counter that no total includes.
     Operations: 1 multiplication and 1 addition per element (the statistics fold into scale and shift);
         without running statistics each channel is normalised over the batch as a row, as in layer_norm.
     Source: docs/conventions.md; Ioffe and Szegedy (2015).
@@ -61,13 +62,20 @@ class BatchNorm(Layer, frozen=True):
     affine: Affine = True
     running: Annotated[bool, Meta(description="keep running statistics and use them at inference")] = True
     epsilon: Epsilon = 1e-5
+    scale: Annotated[bool, Meta(description="scale as well as shift, where affine")] = True
+    bias: Annotated[bool, Meta(description="shift as well as scale, where affine")] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.affine and not (self.scale or self.bias):
+            raise self.error("affine needs a scale or a bias", "neither")
 
     def out(self, *xs: Shape) -> Shape:
         return with_channels(self, xs[0])
 
     def weights(self, *xs: Shape) -> dict[str, Weight]:
-        channels = xs[0][1]
-        weights = channel_weights(channels, self.affine)
+        channels, learned = xs[0][1], {"weight": self.scale, "bias": self.bias}
+        weights = {name: w for name, w in channel_weights(channels, self.affine).items() if learned[name]}
         if self.running:
             weights["running_mean"] = weights["running_var"] = Weight((channels,), "buffer")
             weights["num_batches_tracked"] = Weight((), "counter")
@@ -76,7 +84,8 @@ class BatchNorm(Layer, frozen=True):
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         if self.running:
             return Ops(mul=prod(y), add=prod(y))
-        return normalise(elements=prod(y), rows=y[1], affine=self.affine)
+        learned = Ops(mul=prod(y) if self.scale else 0, add=prod(y) if self.bias else 0) if self.affine else Ops()
+        return normalise(elements=prod(y), rows=y[1], affine=False) + learned
 
     def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
         return EACH if self.running else all_but(len(y) - 1, range(2, len(y)), "normalises over the axis")

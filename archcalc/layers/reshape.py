@@ -19,7 +19,7 @@ from archcalc.algebra.field import (
     tabled,
     through,
 )
-from archcalc.algebra.num import divides, less, prod
+from archcalc.algebra.num import differ, divides, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.window import Window
 from archcalc.layers.layer import (
@@ -150,17 +150,25 @@ class Flatten(View, frozen=True):
         return regrouped(xs[0][1:], y[1:], "joins axes")
 
 
+Whole = Annotated[bool, Meta(description="the batch is an axis like the others: it is named too, and may change")]
+
+
 @register("reshape", example="reshape: [20, 25]", on=[(1, 500)])
 class Reshape(View, frozen=True):
     """Lay the same values out in another shape; the batch stays, one size may be -1 (what is left). 0 operations.
 
+    With `whole` the shape names all axes, the batch first: windows may then be cut into the batch.
+
     >>> Reshape(shape=(-1, 25)).out((2, 500))
     (2, 20, 25)
+    >>> Reshape(shape=(-1, 49, 96), whole=True).out((2, 8, 8, 49, 96))
+    (128, 49, 96)
     """
 
     image: ClassVar = False
 
     shape: Annotated[tuple[int, ...], Meta(description="sizes behind the batch, one of them may be -1")]
+    whole: Whole = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,19 +176,21 @@ class Reshape(View, frozen=True):
             raise self.error("sizes must be at least 1, one of them may be -1", f"{list(self.shape)}")
 
     def out(self, *xs: Shape) -> Shape:
-        batch, *sizes = xs[0]
+        kept, sizes = ((), xs[0]) if self.whole else (xs[0][:1], xs[0][1:])
         values, named = prod(sizes), prod(size for size in self.shape if size != -1)
         if divides(named, values) is False or (-1 not in self.shape and less(named, values)):
             raise self.error("the new shape must hold the same values", f"{shown(sizes)} to {list(self.shape)}")
-        return (batch, *(values // named if size == -1 else size for size in self.shape))
+        return (*kept, *(values // named if size == -1 else size for size in self.shape))
 
-    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees | None:
+        if not y or differ(xs[0][0], y[0]) is not False:
+            return None  # images are cut, or joined, along the batch
         return regrouped(xs[0][1:], y[1:], "joins or splits axes")
 
 
 @register("permute", example="permute: [0, 2, 3, 1]", on=[(1, 20, 5, 6)])
 class Permute(View, frozen=True):
-    """Reorder the axes; the batch, axis 0, stays first. 0 operations.
+    """Reorder the axes; the batch, axis 0, stays first unless `whole` lets it move. 0 operations.
 
     >>> Permute(order=(0, 2, 3, 1)).out((1, 20, 5, 6))
     (1, 5, 6, 20)
@@ -189,15 +199,19 @@ class Permute(View, frozen=True):
     image: ClassVar = False
 
     order: Annotated[tuple[int, ...], Meta(description="which input axis each output axis is, 0 (the batch) first")]
+    whole: Annotated[bool, Meta(description="the batch is an axis like the others, and may move")] = False
 
     def out(self, *xs: Shape) -> Shape:
-        if sorted(self.order) != list(range(len(xs[0]))) or self.order[0] != 0:
-            rule = "order must name every axis once, the batch (0) first"
-            raise self.error(rule, f"{list(self.order)} for {len(xs[0])} axes")
+        named = sorted(self.order) == list(range(len(xs[0])))
+        if not named or (self.order[:1] != (0,) and not self.whole):
+            first = "" if self.whole else ", the batch (0) first"
+            error = self.error(f"order must name every axis once{first}", f"{list(self.order)} for {len(xs[0])} axes")
+            error.way_out = "whole: true lets the batch move" if named else ""
+            raise error
         return tuple(xs[0][axis] for axis in self.order)
 
-    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
-        return Sees(tuple(Link(axis, SAME) for axis in self.order[1:]))
+    def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees | None:
+        return Sees(tuple(Link(axis, SAME) for axis in self.order[1:])) if self.order[:1] == (0,) else None
 
 
 def amounts(layer: "Pad | Crop", rank: int) -> list[tuple[int, int]]:

@@ -12,7 +12,23 @@ from typing import Literal
 from msgspec import Struct
 
 from archcalc.algebra.window import Window
-from archcalc.layers import activation, conv, dense, embedding, join, norm, pool, reduce, reshape, resize
+from archcalc.layers import (
+    activation,
+    attention,
+    conv,
+    dense,
+    einsum,
+    embedding,
+    experts,
+    join,
+    norm,
+    pool,
+    position,
+    recurrent,
+    reduce,
+    reshape,
+    resize,
+)
 from archcalc.layers.layer import Layer, Shape, positions_of
 from archcalc.layers.windowed import per_axis
 
@@ -127,7 +143,9 @@ def regular(n: int, size: int) -> int | None:
 
 @shift.register
 def _(layer: reduce.Reduce, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
-    reduced = positions_of(layer, xs[0], layer.axes)
+    reduced = layer.reduced(xs[0])
+    if 0 in reduced:
+        return broken("reduces the batch")
     if at in reduced:
         return pooled("reduces the whole axis")
     return unchanged(at if layer.keep_axes else at - sum(axis < at for axis in reduced))
@@ -215,7 +233,7 @@ def _(layer: join.Combine, xs: Shapes, y: Shape, at: int, number: int = 0) -> Sh
 
 @shift.register
 def _(layer: join.Concat, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
-    along = (at,) == positions_of(layer, xs[0], layer.axis) and len(xs) > 1
+    along = at == layer.along(xs[0]) and len(xs) > 1
     return broken("lays its inputs behind one another along the axis") if along else unchanged(at)
 
 
@@ -230,17 +248,14 @@ def _(layer: Layer, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
 def _(layer: Layer, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
     """Values keep their order: a cell further along the axis is so many values further, and those are so many cells."""
     (x,) = xs
+    if x[:1] != y[:1]:
+        return broken("cuts images along the batch")
     for place in (place for place in range(1, len(y)) if prod(y[1:place]) == prod(x[1:at]) and y[place] > 1):
         values, made = prod(x[at + 1 :]), prod(y[place + 1 :])
         common = gcd(values, made)
         if made // common < x[at]:
             return Shift(place, made // common, values // common)
     return unchanged(at) if x == y else broken("lays the axis in one row with others")
-
-
-@shift.register
-def _(layer: reshape.Permute, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
-    return unchanged(layer.order.index(at))
 
 
 @shift.register
@@ -280,3 +295,74 @@ def _(layer: resize.Resize, xs: Shapes, y: Shape, at: int, number: int = 0) -> S
     common = gcd(xs[0][at], y[at])
     edge: Where = "everywhere" if layer.mode == "nearest" else "inside"
     return Shift(at, xs[0][at] // common, y[at] // common, edge, "" if edge == "everywhere" else "repeats the border")
+
+
+@shift.register
+def _(layer: recurrent.Recurrent, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
+    return broken("starts from a state of zero" if at == 1 else ITS_OWN)
+
+
+@shift.register
+def _(layer: einsum.Einsum, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
+    letter, output = layer.terms[number][at], layer.terms[2]
+    return unchanged(output.index(letter)) if letter in output else broken("sums over the axis")
+
+
+@shift.register
+def _(layer: position.AddedPosition, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
+    return broken("adds another number at every position")
+
+
+@shift.register
+def _(layer: position.Rotary, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
+    return unchanged(at) if at < len(y) - 2 else broken("turns every position by another angle")
+
+
+@shift.register
+def _(layer: attention.Attention, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
+    """Queries, keys and values move together; positions that see as many others move, where those are not cut off."""
+    if number < attention.VALUE and layer.trivial(xs):
+        return Shift(None)  # is not read
+    place = at + 4 - len(xs[number])  # as if heads were an axis
+    if place == 1:
+        return in_heads(layer, xs, y, number)
+    if place == 3:
+        why = {attention.VALUE: "lays heads side by side", attention.MASK: "sums over keys"}
+        kept = number == attention.VALUE and layer.heads is None
+        return unchanged(at) if kept else broken(why.get(number, "compares whole vectors"))
+    return in_length(layer, xs, len(y) - 2, number)
+
+
+def in_heads(layer: attention.Attention, xs: Shapes, y: Shape, number: int) -> Shift:
+    """Along the axis of heads, those of keys being as many or fewer."""
+    heads = layer.scores(xs)[1]
+    if layer.heads is not None:
+        return broken("lays heads side by side")
+    if number == attention.MASK:
+        return unchanged(1) if xs[number][1] == heads else broken("repeats a head's mask")
+    return Shift(1, 1, heads // xs[number][1])
+
+
+def in_length(layer: attention.Attention, xs: Shapes, to: int, number: int) -> Shift:
+    """Along the positions, which all inputs have."""
+    *_, queries, keys = layer.scores(xs)
+    if number == attention.QUERY:
+        return unchanged(to)
+    if number == attention.MASK:
+        return broken("tells pairs apart") if xs[number][2] > 1 or xs[number][3] > 1 else unchanged(to)
+    if layer.window is None and keys > 1:
+        return broken("sums over keys")
+    before, behind = layer.reach(keys)
+    cut = before > keys - queries or behind > 0
+    return Shift(to, where="inside", because="sees fewer keys at the ends") if cut else unchanged(to)
+
+
+@shift.register
+def _(layer: attention.SplitHeads, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
+    _, heads, _, width = y
+    return unchanged(2) if at == 1 else Shift(1, width) if heads > 1 else unchanged(3)
+
+
+@shift.register
+def _(layer: experts.Experts, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
+    return broken(ITS_OWN) if at == len(y) - 1 else unchanged(at)

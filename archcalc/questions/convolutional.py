@@ -85,8 +85,9 @@ class _Unflattened:
 
     def flattens(self, node: Node) -> bool:
         """Does a node lay a whole image out in one row?"""
-        x = self.wiring.shapes[node.inputs[0]]
-        return isinstance(node.layer, Flatten) and len(x) > 2 and len(self.wiring.shapes[node.name]) == 2
+        if not isinstance(node.layer, Flatten):
+            return False
+        return len(self.wiring.shapes[node.inputs[0]]) > 2 and len(self.wiring.shapes[node.name]) == 2
 
     def after_flatten(self, node: Node) -> None:
         """A layer that reads a flattened image: a dense one becomes a convolution over all of it."""

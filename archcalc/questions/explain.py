@@ -12,6 +12,7 @@ from archcalc.algebra.num import prod
 from archcalc.algebra.ops import CONVENTIONS, Ops
 from archcalc.algebra.spoken import Spoken, factored, named, simplest
 from archcalc.algebra.units import grouped
+from archcalc.layers.attention import Attention
 from archcalc.layers.layer import Layer, Shape, Weight
 from archcalc.layers.unknown import Unknown
 from archcalc.model.network import Network, one_of
@@ -210,10 +211,10 @@ class Board:
             yield from self.shares(macs)
             yield Step("in total", macs, under="multiply–adds")
         if exact != macs:
-            outside = (
-                f"{grouped(int(macs) - exact)} fall on {'the cropped border' if self.goes_by_input else 'padding'}"
-            )
-            yield Step("without padding", exact, "", outside, "multiply–adds")
+            rest, where = grouped(int(macs) - exact), "the cropped border" if self.goes_by_input else "padding"
+            of_pairs = isinstance(self.layer, Attention)
+            outside = f"{rest} are of pairs that are not seen" if of_pairs else f"{rest} fall on {where}"
+            yield Step("of pairs seen" if of_pairs else "without padding", exact, "", outside, "multiply–adds")
         ops = self.layer.ops(self.xs, self.y)
         counts = {key: (label, count) for key, label in OPERATIONS.items() if (count := getattr(ops, key))}
         for key, (label, count) in counts.items():
@@ -231,7 +232,8 @@ class Board:
     @property
     def goes_by_input(self) -> bool:
         """Are its multiply–adds counted by the cells of the input, not of the output?"""
-        return self.layer.macs(self.xs, (1,) * len(self.y)) == self.use.answers.macs and len(self.xs[0]) > 2
+        alone = len(self.xs) == 1 and len(self.xs[0]) > 2
+        return alone and self.layer.macs(self.xs, (1,) * len(self.y)) == self.use.answers.macs
 
     def shares(self, macs: int) -> Iterator[Step]:
         """Of one output value, of all values at one place; of one input cell where the formula goes by the input."""

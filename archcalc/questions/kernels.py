@@ -6,8 +6,9 @@ from functools import lru_cache
 from msgspec import Struct
 
 from archcalc.algebra.dtype import bytes_of
-from archcalc.algebra.num import prod
+from archcalc.algebra.num import largest, prod
 from archcalc.hardware.kernel import Kernel, Pace, Product
+from archcalc.layers.attention import KEY, QUERY, VALUE, Attention
 from archcalc.layers.conv import Conv, ConvTranspose
 from archcalc.layers.layer import Layer, Shape
 from archcalc.layers.norm import BatchNorm
@@ -64,12 +65,14 @@ def leading_to(found: Stays, outputs: Collection[str]) -> set[str]:
 def forward(stay: Stay, blocks: Mapping[str, str], *, training: bool) -> Iterator[Launch]:
     """The kernels of one use."""
     use, layer = stay.use, stay.use.layer
-    if layer.aliases(training) and use.inputs:
+    if layer.aliases(training):
         return
     reads = sum(input_bytes(stay, blocks).values()) + weight_bytes(stay)
     writes = bytes_of(use.answers.elements, use.dtype or stay.output.dtype)
     product = layer.product(use.xs, use.answers.y)
-    if product is not None:
+    if isinstance(layer, Attention):
+        yield from attended(stay, layer, reads, writes)
+    elif product is not None:
         yield Launch(use, product_kernel(stay, use.name, product, reads, writes, use.answers.y[2:]))
         if isinstance(layer, Conv | ConvTranspose) and layer.bias:
             yield Launch(use, Kernel(f"{use.name} (bias)", "elementwise", writes, writes), main=False)
@@ -90,6 +93,78 @@ def product_kernel(
     layer, exact = stay.use.layer, stay.use.answers.macs_exact
     pace: Pace = "conv" if isinstance(layer, Conv | ConvTranspose) else "gemm"
     return Kernel(name, pace, reads, writes, exact, product, tuple(stops) if pace == "conv" else (), taps_of(stay))
+
+
+def attended(stay: Stay, layer: Attention, reads: int, writes: int) -> Iterator[Launch]:
+    """Flash is one kernel; math is two products, with scores in memory between them."""
+    use = stay.use
+    if layer.fused(use.xs):
+        yield Launch(use, Kernel(use.name, "attention", reads, writes, use.answers.macs_exact, product_of(use)))
+        return
+    values, scores = input_size(stay, VALUE), score_bytes(stay, layer)
+    products = products_of(layer, use)
+    for name, (product, exact), read, write in (
+        ("scores", products[0], reads - values, 0), ("values", products[1], values, writes)
+    ):  # fmt: skip
+        yield Launch(use, Kernel(f"{use.name} ({name})", "gemm", read, write, exact, product))
+    if layer.limited or len(use.xs) > VALUE + 1:
+        yield Launch(use, Kernel(f"{use.name} (mask)", "elementwise", scores, scores), main=False)
+    yield Launch(use, Kernel(f"{use.name} (softmax)", "softmax", scores, scores), main=False)
+
+
+def product_of(use: Use) -> Product | None:
+    """Its linear part as one product."""
+    return use.layer.product(use.xs, use.answers.y)
+
+
+def products_of(layer: Attention, use: Use) -> tuple[tuple[Product, int], tuple[Product, int]]:
+    """Queries by keys, and weights by values, each with the multiply–accumulates of pairs that are seen."""
+    batch, heads, queries, keys = layer.scores(use.xs)
+    query, _, value = layer.split(use.xs)
+    seen = batch * heads * layer.pairs(queries, keys)
+    first = Product(batch * heads, queries, keys, query[3]), seen * query[3]
+    return first, (Product(batch * heads, queries, value[3], keys), seen * value[3])
+
+
+def input_size(stay: Stay, number: int) -> int:
+    """Bytes of an input, as far as it is read."""
+    return bytes_of(touched(stay.use.layer, stay.use.xs, stay.use.answers.y)[0][number], stay.input_dtypes[number])
+
+
+def score_bytes(stay: Stay, layer: Attention) -> int:
+    """Bytes of the scores of all pairs."""
+    return bytes_of(prod(layer.scores(stay.use.xs)), stay.output.dtype)
+
+
+def attended_back(stay: Stay, layer: Attention, graded: Sequence[int], arrives: int) -> Iterator[Launch]:
+    """Two products for each of the forward ones, as far as they are needed; flash also makes the scores once more."""
+    use = stay.use
+    (first, exact), (second, exact_values) = products_of(layer, use)
+    sizes = [bytes_of(prod(x), stay.output.dtype) for x in use.xs]
+    if layer.fused(use.xs):
+        reads = arrives + sum(block.bytes for block in stay.kept)
+        writes, macs, whole = sum(sizes[number] for number in graded), use.answers.macs_exact, product_of(use)
+        for kernel in (
+            Kernel(f"{use.name} (grad weights, value)", "attention", reads, 0, macs, whole),
+            Kernel(f"{use.name} (grad query, key)", "attention", 0, writes, macs, whole),
+        ):
+            yield Launch(use, kernel, backward=True)
+        again = Kernel(f"{use.name} (scores again)", "attention", 0, 0, exact)
+        yield Launch(use, again, backward=True, main=False)
+        return
+    scores, through = score_bytes(stay, layer), any(number != VALUE for number in graded)
+    steps = (
+        ("grad weights", through, second, exact_values, arrives + sizes[VALUE], 0),
+        ("grad value", VALUE in graded, second, exact_values, 0 if through else arrives, sizes[VALUE]),
+        ("grad query", QUERY in graded, first, exact, sizes[KEY], sizes[QUERY]),
+        ("grad key", KEY in graded, first, exact, sizes[QUERY], sizes[KEY]),
+    )
+    for name, _, product, macs, read, write in (step for step in steps if step[1]):
+        yield Launch(use, Kernel(f"{use.name} ({name})", "gemm", read, write, macs, product), backward=True)
+    if through:
+        yield Launch(
+            use, Kernel(f"{use.name} (softmax backward)", "softmax", 2 * scores, scores), backward=True, main=False
+        )
 
 
 def taps_of(stay: Stay) -> int:
@@ -136,12 +211,14 @@ def backward(stay: Stay, readers: dict[str, int]) -> Iterator[Launch]:
     """The kernels of the gradients of one use's inputs and weights."""
     use, layer = stay.use, stay.use.layer
     graded = [number for number, needed in enumerate(stay.graded) if needed]
-    if not graded and not stay.learning:
-        return
+    if not graded and (not stay.learning or layer.aliases(training=True)):
+        return  # a tensor that is read by itself takes the gradient as it arrives
     arrives = bytes_of(arriving(layer, use.xs, use.answers.y), stay.output.dtype)
     product = layer.product(use.xs, use.answers.y)
     made = {use.inputs[n]: prod(use.xs[n]) for n in graded if not layer.hands_back(n, use.xs, use.answers.y)}
-    if product is not None:
+    if isinstance(layer, Attention):
+        yield from attended_back(stay, layer, graded, arrives)
+    elif product is not None:
         yield from back_products(stay, product, graded, arrives)
     elif made or stay.learning:
         reads = {block.name: block.bytes for block in stay.kept if is_read(layer, block)}
@@ -179,13 +256,14 @@ def back_products(stay: Stay, product: Product, graded: Sequence[int], arrives: 
     use = stay.use
     reads, weights = touched(use.layer, use.xs, use.answers.y)
     size, read = bytes_of(prod(use.xs[0]), stay.output.dtype), bytes_of(reads[0], stay.output.dtype)
-    if len(reads) > 1:
+    if len(reads) > 1 and not use.answers.shapes:
         second = bytes_of(prod(use.xs[1]), stay.output.dtype)
         second_read = bytes_of(reads[1], stay.output.dtype)
     else:
-        biases = prod(use.answers.shapes["bias"]) if "bias" in use.answers.shapes else 0
-        second = bytes_of(prod(use.answers.shapes["weight"]), stay.weight_dtype)
-        second_read = bytes_of(weights - biases, stay.weight_dtype)
+        sizes = {name: prod(shape) for name, shape in use.answers.shapes.items()}
+        biases = sum(n for name, n in sizes.items() if name.startswith("bias"))
+        second = bytes_of(sum(sizes.values()) - biases, stay.weight_dtype)
+        second_read = bytes_of(largest(weights - biases, 0), stay.weight_dtype)
     b, m, n, k = product.batch, product.m, product.n, product.k
     if 0 in graded:
         back = gradient_product(use) or Product(b, m, k, n)
@@ -194,7 +272,7 @@ def back_products(stay: Stay, product: Product, graded: Sequence[int], arrives: 
     if 1 in graded or stay.learning:
         kernel = product_kernel(stay, f"{use.name} (grad weight)", Product(b, k, n, m), arrives + read, second)
         yield Launch(use, kernel, backward=True)
-    if "bias" in stay.learning:
+    if any(name.startswith("bias") for name in stay.learning):
         whole = bytes_of(use.answers.elements, stay.output.dtype)
         yield Launch(use, Kernel(f"{use.name} (grad bias)", "norm", whole, 0), backward=True, main=False)
 

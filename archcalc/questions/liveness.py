@@ -93,6 +93,7 @@ class Pass:
         self.half = {block.name: block for stay in found.uses for block in stay.own if block.role == "cast weight"}
         self.number = 0
         self.blocks = {stay.use.name: stay.output for stay in found.uses} | dict(found.inputs)
+        self.sizes = {stay.use.name: stay.use.answers.elements for stay in found.uses}  # a view's are not its block's
         self.segments = segments or [found.uses]
         self.casts: list[str] = []  # copies of weights that mixed precision caches until the forward pass ends
 
@@ -153,7 +154,7 @@ class Pass:
             graded = {stay.use.name for stay in self.found.uses if stay.learning or any(stay.graded)}
             for name in self.outputs:
                 if name in graded:
-                    self.gradients[name] = self.new_gradient(self.blocks[name])
+                    self.gradients[name] = self.new_gradient(self.blocks[name], self.sizes[name])
 
     def keep(self, block: Block) -> None:
         """Hold a block, unless the caller holds it all along."""
@@ -226,6 +227,9 @@ class Pass:
         arrived = self.gradients.pop(use.name, None)
         if arrived is None or stay.idle:
             return
+        taken = not use.inputs and ledger.held[arrived][0] == 1 and not self.gradients_stay
+        if taken:  # a tensor that is read by itself takes the gradient that arrives for its own
+            ledger.drop(arrived)
         temporary, turning = self.learn(stay)
         inner = [self.new_gradient(block) for block in stay.own if block.role in INNER and any(stay.graded)]
         if inner:
@@ -242,15 +246,20 @@ class Pass:
             ledger.drop(name)
         for block in () if inner else stay.kept:
             self.let_go(block)
-        ledger.drop(arrived)
+        if not taken:
+            ledger.drop(arrived)
         for source, gradient in made:
             self.add(source, gradient, use.name)
         for gone, block, stays in turning:
-            ledger.hold(block)
-            ledger.note("backward", use.name)
-            ledger.drop(gone)
-            if not stays:
-                ledger.drop(block.name)
+            self.turn(gone, block, use.name, stays=stays)
+
+    def turn(self, gone: str, block: Block, name: str, *, stays: bool) -> None:
+        """A gradient turns into another block."""
+        self.ledger.hold(block)
+        self.ledger.note("backward", name)
+        self.ledger.drop(gone)
+        if not stays:
+            self.ledger.drop(block.name)
 
     def note_with(self, scratch: Sequence[Block], name: str) -> None:
         """A moment of the backward pass, with what is made and let go within."""
@@ -304,7 +313,7 @@ class Pass:
             return
         shared = ledger.held[sum_so_far][0] > 1 or not self.sums_in_place
         if shared:
-            self.gradients[source] = self.new_gradient(self.blocks[source])
+            self.gradients[source] = self.new_gradient(self.blocks[source], self.sizes.get(source))
         ledger.note("backward", name)
         if shared:
             ledger.drop(sum_so_far)

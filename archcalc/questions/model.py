@@ -9,6 +9,7 @@ from archcalc.model.sizes import Sizes
 if TYPE_CHECKING:
     from archcalc.hardware.device import Device
     from archcalc.questions.closed_form import ClosedForm
+    from archcalc.questions.decode import Decode
     from archcalc.questions.drawing import Drawing
     from archcalc.questions.explain import Explanation
     from archcalc.questions.field import Field
@@ -107,6 +108,16 @@ class Model(Network, frozen=True, dict=True, eq=False):
         from archcalc.questions.time import time
 
         return time(self, device, input, **options)
+
+    def decode(self, position: int, **options: Any) -> "Decode":
+        """What one more token costs a model of causal attention, with so many before it: MACs, and the KV cache.
+
+        Options: `batch`, `dtype` as of a report; `cache_dtype`, of the keys and values that are kept. `str()` is the
+        page. Raises UsageError for a wrong argument, ModelError for a model that cannot decode.
+        """
+        from archcalc.questions.decode import decode
+
+        return decode(self, position, **options)
 
     def fit(
         self, memory_bytes: int | None = None, input: Sizes | Mapping[str, Sizes] | None = None, **options: Any

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from archcalc import __version__
 from archcalc.errors import UsageError, nearest
+from archcalc.layers import join, shifts_moves  # noqa: F401 - the rows of the second register themselves
 from archcalc.layers.facts import Facts, facts
 from archcalc.layers.layer import Shape
 from archcalc.layers.shifts import GRADES, Shift, Where, shift
@@ -192,7 +193,7 @@ def _whole(uses: Sequence[Use], places: Mapping[str, range], ends: Sequence[str]
     names = PLANES[rank] if images and rank in PLANES else tuple(f"axis {n}" for n in range(1, rank + 1))
     states = {name: State(tuple(_start(places[name], names))) for name in given}
     for use in uses:
-        states[use.name] = step(use, [states[name] for name in use.inputs])
+        states[use.name] = step(use, [states[name] for name in use.inputs], names)
     return [states[name] for name in ends]
 
 
@@ -201,12 +202,14 @@ def _start(places: range, names: Sequence[str]) -> Iterator[Along]:
         yield Along(name, places[number], 1, 1) if number < len(places) else Along(name)
 
 
-def step(use: Use, states: Sequence[State]) -> State:
-    """What is known of a layer's output, from what is known of its inputs."""
+def step(use: Use, states: Sequence[State], names: Sequence[str]) -> State:
+    """What is known of a layer's output, from what is known of its inputs, along the axes of these names."""
     counts = use.layer.reads(use.xs, use.answers.y)
     read = [number for number, count in enumerate(counts) if count or not number]  # the others only say a size
     known = facts(use.layer, use.xs, use.answers.y)
-    along = tuple(_moved(use, [(number, states[number].along[k]) for number in read]) for k in range(_rank(states)))
+    if not states:
+        return _unmoved(use, names)
+    along = tuple(_moved(use, [(number, states[number].along[k]) for number in read]) for k in range(len(names)))
     if known is None:
         reason = f"{use.name} {SILENT}"
         return State(along, reason, reason, reason, None, reason)
@@ -223,8 +226,10 @@ def step(use: Use, states: Sequence[State]) -> State:
     )
 
 
-def _rank(states: Sequence[State]) -> int:
-    return len(states[0].along) if states else 0
+def _unmoved(use: Use, names: Sequence[str]) -> State:
+    """A value that depends on no input is affine, and of degree 0."""
+    reason = f"{use.name} is the same, whatever is read"
+    return State(tuple(Along(name) for name in names), linear=reason, degree=0, scaling=reason)
 
 
 def _first(reasons: Sequence[str]) -> str:
@@ -267,7 +272,8 @@ def _moved(use: Use, inputs: Sequence[tuple[int, Along]]) -> Along:
         return Along(axis, why=f"{use.name} has inputs that move along different axes")
     if len(steps) > 1:
         return Along(axis, why=f"{use.name} has inputs that move by different steps")
-    if use.layer.arity[1] is None and any(use.xs[number][at or 0] > 1 for number in fixed):
+    joins = use.layer.arity[1] is None or isinstance(use.layer, join.Compare | join.Where)
+    if joins and any(use.xs[number][at or 0] > 1 for number in fixed):
         return Along(axis, why=f"{use.name} joins what moves with what stays")
     return Along(axis, at, period, steps.pop(), where, because)
 
@@ -309,7 +315,7 @@ def _named(name: str, kind: str, ends: Sequence[State]) -> Properties:
         Verdict("" if degree == 1 else scaling),
         Verdict(_first([state.elementwise for state in ends])),
         degree,
-        tuple(_worst([state.along[k] for state in ends]) for k in range(_rank(ends))),
+        tuple(_worst([state.along[k] for state in ends]) for k in range(len(ends[0].along))),
     )
 
 

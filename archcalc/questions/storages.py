@@ -10,6 +10,8 @@ from archcalc.algebra.dtype import HALVES, bytes_of
 from archcalc.algebra.num import prod
 from archcalc.layers.activation import LogSoftmax, Softmax
 from archcalc.layers.dense import Dense
+from archcalc.layers.einsum import Einsum
+from archcalc.layers.join import Where
 from archcalc.layers.layer import Layer, Saved, Shape, positions_of
 from archcalc.layers.norm import LayerNorm, RMSNorm
 from archcalc.layers.reduce import Reduce
@@ -114,13 +116,15 @@ class _Follower:
     def visit(self, use: Use) -> Stay:
         layer, learning = use.layer, self.learning(use)
         given = tuple([self.blocks[source].dtype for source in use.inputs])
-        graded = tuple([self.graded[source] for source in use.inputs])
+        graded = tuple([layer.differentiable and self.graded[source] for source in use.inputs])
         if isinstance(layer, Resize):
             graded = (graded[0], *[False] * (len(graded) - 1))  # the second input only says a size
+        if isinstance(layer, Where):
+            graded = (False, *graded[1:])  # the first only says which of the others is taken
         self.graded[use.name] = bool(learning) or any(graded)
         casts = list(self.casts(use, learning, graded)) if self.amp is not None else []
         tensors = self.told(use)
-        if tensors is None or permutes(use):
+        if tensors is None or layer.keeps_more or permutes(use):
             self.unsaid = self.unsaid or _why(use)
         instead = self.overwrites(use)
         tensors = (tensors or ()) if instead is None else instead
@@ -164,7 +168,8 @@ class _Follower:
         """Where the result lies."""
         if use.inputs and (replaces or use.layer.aliases(self.training)):
             return self.blocks[use.inputs[0]]
-        return Block(use.name, use.answers.elements, use.dtype or self.computed(use))
+        elements = 0 if use.layer.aliases(self.training) else use.answers.elements  # of nothing read: its own weight's
+        return Block(use.name, elements, use.dtype or self.computed(use))
 
     def computed(self, use: Use) -> str:
         """The format that a layer computes in."""
@@ -275,6 +280,8 @@ def _copied(block: Block, use: Use) -> list[int]:
 def _why(use: Use) -> str:
     if permutes(use):
         return f"{use.name}: what reads a permuted tensor may keep a copy of it"
+    if use.layer.keeps_more:
+        return f"{use.name}: {use.layer.keeps_more}"
     return f"{use.name}: {use.kind} does not say what it keeps"
 
 
@@ -284,6 +291,8 @@ def permutes(use: Use) -> bool:
         rank = len(use.answers.y)
         axes = positions_of(use.layer, use.answers.y, use.layer.axes)
         return axes != tuple(range(rank - len(axes), rank))
+    if isinstance(use.layer, Einsum):
+        return use.layer.permutes(use.xs)
     return isinstance(use.layer, Permute)
 
 

@@ -17,6 +17,7 @@ from archcalc.hardware.energy import energy_j, technology_of
 from archcalc.hardware.estimate import Machine, Numbers, Parts, bound, defaults, estimate, machine
 from archcalc.hardware.kernel import MATH_MODES, MathMode
 from archcalc.hardware.rates import highest, rate_of
+from archcalc.layers.attention import Attention
 from archcalc.layers.layer import Shape
 from archcalc.layers.unknown import Unknown
 from archcalc.model.network import Network, one_of
@@ -200,7 +201,7 @@ class Clock:
         rows = tuple(self.row(use, of[use.name]) for use in self.uses)
         every = [launch for made in of.values() for launch in made]
         pace = self.pace
-        plain = sum(use.answers.macs * self.times_run(use.name, of) for use in self.uses)
+        plain = sum(self.computed(use, of[use.name]) for use in self.uses)
         plain_s = 2 * plain / pace.sound("gemm").peak
         unknown = [use.name for use in self.uses if isinstance(use.layer, Unknown)]
         notes = [f"not counted: {', '.join(unknown)}"] * bool(unknown) + list(self.notes())
@@ -212,9 +213,12 @@ class Clock:
         )  # fmt: skip
 
     @staticmethod
-    def times_run(name: str, of: Mapping[str, Sequence[Launch]]) -> int:
-        """How often a use's products are computed: once forward, and once for each gradient."""
-        return sum(launch.kernel.product is not None for launch in of[name])
+    def computed(use: Use, made: Sequence[Launch]) -> int:
+        """All multiply–accumulates of a use's products: once forward, and once for each gradient."""
+        products = [launch.kernel.product for launch in made if launch.kernel.product is not None]
+        if isinstance(use.layer, Attention):  # two products, which one kernel or two may do
+            return sum(product.macs for product in products)
+        return use.answers.macs * len(products)
 
     def row(self, use: Use, made: Sequence[Launch]) -> Row:
         """The times of one use."""
@@ -259,7 +263,7 @@ class Clock:
         arithmetic = sum(
             2 * launch.kernel.macs / launch.kernel.taps / self.pace.sound(launch.kernel.pace).peak
             for launch in every
-            if launch.use.name in wanted
+            if launch.main and launch.use.name in wanted
         )
         if not self.pace.can_move:
             return arithmetic
@@ -304,7 +308,7 @@ class Clock:
         ends: list[float] = []
         for tf32 in ("fp16", "fp32"):  # its significand is that of fp16, its exponent that of fp32
             macs: dict[str, int] = {}
-            for launch in every:
+            for launch in (launch for launch in every if launch.main):
                 rate = self.pace.rate(launch.kernel.pace)
                 name = tf32 if rate == "tf32" else rate.split("_")[0]
                 macs[name] = macs.get(name, 0) + launch.kernel.macs
@@ -319,6 +323,9 @@ class Clock:
             yield "no memory term: the device states no bandwidth"
         elif self.device.cache_bytes is None:
             yield "no memory term in the bounds: the size of the device's cache is not known"
+        waiting = ", ".join(use.name for use in self.uses if use.layer.in_steps)
+        if waiting and self.device.bandwidth is not None:
+            yield f"{waiting}: each step waits for the one before, which the estimate leaves out: expect more"
         for rate in self.pace.given:
             if rate not in self.pace.numbers:
                 yield f"the calibration at {rate} is not used: nothing runs at that rate"

@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from archcalc.algebra.ops import Ops
-from archcalc.crosscheck.naive import elements, grid, linear, moves
+from archcalc.crosscheck.naive import attention, elements, grid, linear, moves, recurrent
 from archcalc.crosscheck.naive.number import Array, Number, Tally, counted
 from archcalc.crosscheck.naive.program import compute, has_program
 from archcalc.layers.layer import Layer
 
-__all__ = ["Number", "compute", "elements", "grid", "has_program", "linear", "moves", "run"]
+__all__ = ["Number", "attention", "compute", "elements", "grid", "has_program", "linear", "moves", "recurrent", "run"]
 
 
 def run(layer: Layer, xs: Sequence[Array], weights: Mapping[str, Array]) -> tuple[Array, Ops, int]:
-    """The output for plain arrays, the operations that it took, and the multiplications that met no padding.
+    """The output for plain arrays, the operations that it took, and the products of its linear part off padding.
 
     >>> from archcalc.layers import Conv
     >>> weights = {"weight": np.ones((1, 1, 3)), "bias": np.zeros(1)}
@@ -29,4 +29,4 @@ def run(layer: Layer, xs: Sequence[Array], weights: Mapping[str, Array]) -> tupl
     tally = Tally()
     y = compute(layer, [counted(x, tally) for x in xs], {name: counted(w, tally) for name, w in weights.items()})
     values = np.array([number.value for number in y.flat], dtype=float).reshape(y.shape)
-    return values, tally.ops, tally.mul - tally.on_padding
+    return values, tally.ops, tally.mul - tally.on_padding - tally.beside

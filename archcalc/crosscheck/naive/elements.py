@@ -1,6 +1,7 @@
 """Programs of the kinds that work on single elements or rows: activations, softmax, normalisations, joins."""
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
@@ -78,6 +79,19 @@ FUNCTIONS: dict[str, Callable[[Number, float], Number]] = {
     "log": lambda x, _: log(x),
     "sqrt": lambda x, _: x.sqrt(),
     "square": lambda x, _: x * x,
+    "negative": lambda x, _: -x,
+    "reciprocal": lambda x, _: 1 / x,
+    "rsqrt": lambda x, _: x.inverse_root(),
+    "scale": lambda x, a: a * x,
+    "shift": lambda x, a: x + a,
+    "power": lambda x, a: x.function(lambda value: math.pow(value, a)),
+    "sin": lambda x, _: x.function(math.sin),
+    "cos": lambda x, _: x.function(math.cos),
+    "erf": lambda x, _: x.function(math.erf),
+    "floor": lambda x, _: x.at_most(math.floor(x.value)),
+    "ceil": lambda x, _: x.at_least(math.ceil(x.value)),
+    "round": lambda x, _: x.where(x.value == round(x.value), round(x.value)),
+    "sign": lambda x, _: x.where(x.value <= 0, 1).where(x.value >= 0, -1),
 }
 
 
@@ -85,6 +99,15 @@ FUNCTIONS: dict[str, Callable[[Number, float], Number]] = {
 def _(layer: layers.Activation, xs: Sequence[Array], weights: Weights) -> Array:
     parameter = layer.parameter or 0.0
     return each(xs[0], lambda x: FUNCTIONS[layer.function](x, parameter))
+
+
+@compute.register
+def _(layer: layers.Clamp, xs: Sequence[Array], weights: Weights) -> Array:
+    def bounded(x: Number) -> Number:
+        x = x if layer.low is None else x.at_least(layer.low)
+        return x if layer.high is None else x.at_most(layer.high)
+
+    return each(xs[0], bounded)
 
 
 @compute.register
@@ -116,6 +139,16 @@ def _(layer: Any, xs: Sequence[Array], weights: Weights) -> Array:
         logarithm = log(whole) if isinstance(layer, layers.LogSoftmax) else None
         for at, value, power in zip(row, shifted, powers, strict=True):
             y[at] = power / whole if logarithm is None else value - logarithm
+    return y
+
+
+@compute.register
+def _(layer: layers.Normalize, xs: Sequence[Array], weights: Weights) -> Array:
+    x, y = xs[0], np.empty(xs[0].shape, dtype=object)
+    for row in rows(x.shape, positions(layer.axis, x.ndim)):
+        length = total([x[at] * x[at] for at in row]).sqrt().at_least(layer.epsilon)
+        for at in row:
+            y[at] = x[at] / length
     return y
 
 
@@ -213,3 +246,31 @@ def _(layer: layers.Combine, xs: Sequence[Array], weights: Weights) -> Array:
     """Every output element from one element of each input, in order."""
     spread = np.broadcast_arrays(*xs)
     return filled(spread[0].shape, lambda *at: reduce(JOINS[layer.function], [x[at] for x in spread]))
+
+
+RELATIONS: dict[str, Callable[[float, float], bool]] = {
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+    "equal": operator.eq,
+    "not_equal": operator.ne,
+}
+
+
+@compute.register
+def _(layer: layers.Compare, xs: Sequence[Array], weights: Weights) -> Array:
+    """One for what holds, zero for what does not."""
+    spread = np.broadcast_arrays(*xs)
+
+    def cell(*at: int) -> Number:
+        other = spread[1][at].value if len(xs) == 2 else layer.value
+        return spread[0][at].chosen(float(RELATIONS[layer.relation](spread[0][at].value, other)))  # type: ignore[no-any-return]
+
+    return filled(spread[0].shape, cell)
+
+
+@compute.register
+def _(layer: layers.Where, xs: Sequence[Array], weights: Weights) -> Array:
+    holds, first, second = np.broadcast_arrays(*xs)
+    return filled(holds.shape, lambda *at: first[at].where(holds[at].value != 0, second[at]))

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from archcalc import layers
-from archcalc.crosscheck.naive.number import Array, Number, largest, mean, total
+from archcalc.crosscheck.naive.number import Array, Number, largest, mean, smallest, total, variance
+from archcalc.crosscheck.naive.number import product as multiplied
 from archcalc.crosscheck.naive.program import Weights, compute, filled, positions, rows
 from archcalc.crosscheck.naive.slide import cells, inside, slide, slide_beyond, stated
 from archcalc.layers.windowed import per_axis
@@ -62,9 +63,15 @@ def _(layer: Any, xs: Sequence[Array], weights: Weights) -> Array:
     return filled((*xs[0].shape[:2], *sizes), cell)
 
 
+MERGES: dict[str, Merge] = {
+    "reduce_mean": mean, "reduce_sum": total, "reduce_max": largest, "reduce_min": smallest, "reduce_prod": multiplied,
+    "reduce_variance": variance,
+}  # fmt: skip
+
+
 @compute.register
 def _(layer: layers.Reduce, xs: Sequence[Array], weights: Weights) -> Array:
-    merge = {"reduce_mean": mean, "reduce_sum": total, "reduce_max": largest}[layer.function]
+    merge = MERGES[layer.function]
     axes = positions(layer.axes, xs[0].ndim)
     kept = [1 if axis in axes else n for axis, n in enumerate(xs[0].shape)]
     values = [merge([xs[0][at] for at in row]) for row in rows(xs[0].shape, axes)]
@@ -119,3 +126,54 @@ def _cubic(n: int, size: int, cell: int, corners: bool) -> list[tuple[int, float
 def _keys(t: float, a: float = -0.75) -> float:
     near, far = (a + 2) * t**3 - (a + 3) * t**2 + 1, a * (t**3 - 5 * t**2 + 8 * t - 4)
     return near if t <= 1 else far
+
+
+@compute.register
+def _(layer: layers.ArgMax, xs: Sequence[Array], weights: Weights) -> Array:
+    x, axis = xs[0], layer.axis % xs[0].ndim
+    kept = [1 if at == axis else n for at, n in enumerate(x.shape)]
+    places = []
+    for row in rows(x.shape, [axis]):
+        best = 0
+        for place in range(1, len(row)):
+            best = place if x[row[place]].chosen(x[row[place]].value > x[row[best]].value).value else best
+        places.append(Number(best, x.flat[0].tally))
+    y = np.array(places, dtype=object).reshape(kept)
+    return y if layer.keep_axis else y.squeeze(axis)
+
+
+@compute.register
+def _(layer: layers.CumulativeSum, xs: Sequence[Array], weights: Weights) -> Array:
+    y = np.empty(xs[0].shape, dtype=object)
+    for row in rows(y.shape, positions(layer.axis, y.ndim)):
+        for place, at in enumerate(row):
+            y[at] = xs[0][at] if place == 0 else y[row[place - 1]] + xs[0][at]
+    return y
+
+
+@compute.register
+def _(layer: layers.Unfold, xs: Sequence[Array], weights: Weights) -> Array:
+    """Column by column the cells under a window, channel after channel."""
+    x, axes = xs[0], stated(layer, xs[0].shape[2:])
+    stops, zero = [slide(n, axis) for n, axis in zip(x.shape[2:], axes, strict=True)], Number(0.0, x.flat[0].tally)
+    columns = [
+        [x[(image, channel, *cell)] if inside(cell, x.shape[2:]) else zero
+         for channel in range(x.shape[1]) for cell in cells(at, axes)]
+        for image in range(len(x)) for at in np.ndindex(*stops)
+    ]  # fmt: skip
+    return np.array(columns, dtype=object).reshape(len(x), math.prod(stops), -1).swapaxes(1, 2)
+
+
+@compute.register
+def _(layer: layers.Fold, xs: Sequence[Array], weights: Weights) -> Array:
+    axes, zero = stated(layer, layer.sizes), Number(0.0, xs[0].flat[0].tally)
+    stops = [slide(n, axis) for n, axis in zip(layer.sizes, axes, strict=True)]
+    taps = math.prod(axis.kernel for axis in axes)
+    y = np.empty((len(xs[0]), xs[0].shape[1] // taps, *layer.sizes), dtype=object)
+    for image, channel in np.ndindex(*y.shape[:2]):
+        for stop, at in enumerate(np.ndindex(*stops)):
+            for tap, cell in enumerate(cells(at, axes)):
+                if inside(cell, layer.sizes):
+                    value, place = xs[0][image, channel * taps + tap, stop], (image, channel, *cell)
+                    y[place] = value if y[place] is None else y[place] + value
+    return filled(y.shape, lambda *at: zero if y[at] is None else y[at])

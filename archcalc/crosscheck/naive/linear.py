@@ -43,6 +43,13 @@ def _(layer: layers.Conv, xs: Sequence[Array], weights: Weights) -> Array:
     return convolved(xs[0], weights["weight"], weights.get("bias"), layer.groups, stated(layer, xs[0].shape[2:]))
 
 
+@compute.register
+def _(layer: layers.WeightedConv, xs: Sequence[Array], weights: Weights) -> Array:
+    x, kernel, *bias = xs
+    axes = stated(layer.conv([x.shape for x in xs]), x.shape[2:])
+    return convolved(x, kernel, bias[0] if bias else None, layer.groups, axes)
+
+
 def by_channel(x: Array, weight: Array, bias: Array | None, axes: Sequence[Axis]) -> Array:
     """Each channel with filters of its own: without the grouped convolution that the kind is built of."""
     each = len(weight) // x.shape[1]
@@ -125,5 +132,7 @@ def _(layer: layers.Dense, xs: Sequence[Array], weights: Weights) -> Array:
 def _(layer: layers.MatMul, xs: Sequence[Array], weights: Weights) -> Array:
     first, second = xs
     columns = second if layer.transpose_second else second.swapaxes(-1, -2)
+    lead = np.broadcast_shapes(first.shape[:-2], columns.shape[:-2])
+    first, columns = (np.broadcast_to(x, (*lead, *x.shape[-2:])) for x in (first, columns))
     shape = (*first.shape[:-1], columns.shape[-2])
     return filled(shape, lambda *at: dot(first[at[:-1]], columns[(*at[:-2], at[-1])]))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from archcalc import layers
-from archcalc.crosscheck.naive.number import Array, Number
+from archcalc.crosscheck.naive.number import Array, Number, Tally
 from archcalc.crosscheck.naive.program import Weights, compute, filled
 from archcalc.crosscheck.naive.slide import inside
 from archcalc.layers.reshape import amounts
@@ -26,7 +26,7 @@ def _(layer: layers.Flatten, xs: Sequence[Array], weights: Weights) -> Array:
 
 @compute.register
 def _(layer: layers.Reshape, xs: Sequence[Array], weights: Weights) -> Array:
-    return xs[0].reshape([len(xs[0]), *layer.shape])
+    return xs[0].reshape([*(() if layer.whole else xs[0].shape[:1]), *layer.shape])
 
 
 @compute.register
@@ -101,3 +101,48 @@ def _(layer: layers.Concat, xs: Sequence[Array], weights: Weights) -> Array:
 @compute.register
 def _(layer: layers.Embedding, xs: Sequence[Array], weights: Weights) -> Array:
     return filled((*xs[0].shape, layer.width), lambda *at: weights["weight"][int(xs[0][at[:-1]].value), at[-1]])
+
+
+@compute.register
+def _(layer: layers.Slice, xs: Sequence[Array], weights: Weights) -> Array:
+    axis = layer.axis % xs[0].ndim
+    kept = range(xs[0].shape[axis])[layer.start : layer.stop : layer.step]
+    return xs[0].take(kept[0] if layer.drop else kept, axis)
+
+
+@compute.register
+def _(layer: layers.Expand, xs: Sequence[Array], weights: Weights) -> Array:
+    sizes = [n if size == -1 else size for n, size in zip(xs[0].shape, layer.shape, strict=True)]
+    return np.broadcast_to(xs[0], sizes)
+
+
+@compute.register
+def _(layer: layers.Gather, xs: Sequence[Array], weights: Weights) -> Array:
+    values, indices = xs
+    axis, places = layer.axis % values.ndim, indices.ndim
+
+    def cell(*at: int) -> Number:
+        index = int(indices[at[axis : axis + places]].value)
+        return values[(*at[:axis], index, *at[axis + places :])]  # type: ignore[no-any-return]
+
+    return filled((*values.shape[:axis], *indices.shape, *values.shape[axis + 1 :]), cell)
+
+
+@compute.register
+def _(layer: layers.Roll, xs: Sequence[Array], weights: Weights) -> Array:
+    return np.roll(xs[0], layer.shifts, layer.axes)
+
+
+@compute.register
+def _(layer: layers.Flip, xs: Sequence[Array], weights: Weights) -> Array:
+    return np.flip(xs[0], layer.axes)
+
+
+@compute.register
+def _(layer: layers.Parameter, xs: Sequence[Array], weights: Weights) -> Array:
+    return weights["weight"].reshape(layer.out())
+
+
+@compute.register
+def _(layer: layers.Constant, xs: Sequence[Array], weights: Weights) -> Array:
+    return filled(layer.out(), lambda *_: Number(0.0, Tally()))  # any values serve: nothing is done to make them

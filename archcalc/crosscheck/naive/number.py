@@ -1,7 +1,8 @@
 """Number: a value that tells its tally of every elementary operation that is done to it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,14 @@ class Tally:
     def __init__(self) -> None:
         self.mul = self.add = self.cmp = self.div = self.exp = 0
         self.on_padding = 0  # of the multiplications
+        self.beside = 0  # of the multiplications: those outside the linear part
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is multiplied meanwhile belongs to no linear part."""
+        before = self.mul
+        yield
+        self.beside += self.mul - before
 
     @property
     def ops(self) -> Ops:
@@ -101,6 +110,11 @@ class Number:
         self.tally.cmp += 1
         return Number(min(self.value, plain(other)), self.tally)
 
+    def chosen(self, value: float) -> "Number":
+        """What one comparison of it decides."""
+        self.tally.cmp += 1
+        return Number(value, self.tally)
+
     def where(self, condition: bool, other: "Number | float") -> "Number":
         """This number where the condition holds, else the other: one selection, whichever it is."""
         self.tally.cmp += 1
@@ -140,3 +154,26 @@ def largest(numbers: Sequence[Number]) -> Number:
     for number in numbers[1:]:
         found = found.at_least(number)
     return found
+
+
+def smallest(numbers: Sequence[Number]) -> Number:
+    """The smallest of n numbers: n − 1 comparisons."""
+    found = numbers[0]
+    for number in numbers[1:]:
+        found = found.at_most(number)
+    return found
+
+
+def product(numbers: Sequence[Number]) -> Number:
+    """The product of n numbers: n − 1 multiplications."""
+    found = numbers[0]
+    for number in numbers[1:]:
+        found = found * number
+    return found
+
+
+def variance(numbers: Sequence[Number]) -> Number:
+    """The mean of the squared distances from the mean."""
+    middle = mean(numbers)
+    centred = [number - middle for number in numbers]
+    return mean([number * number for number in centred])
