@@ -1,6 +1,6 @@
 """Keras' words: its layer names, and its summary, so that one copied from a course can be laid beside ours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archcalc.model.report import Report, Row
@@ -57,7 +57,7 @@ def summary(model: Model, report: Report, width: int) -> str:
     chain = all(node.inputs == (source,) for node, source in zip(model.nodes, _chain(model), strict=True))
     titles = ["Layer (type)", "Output Shape", "Param #", *([] if chain else ["Connected to"])]
     shapes = report.inputs | {row.name: row.output for row in report.rows}
-    rows = [_cells(rows, chain, report, len(shapes.get(rows[0].inputs[0], ()))) for rows in _layers(model, report)]
+    rows = [_cells(rows, chain, report, _axes(rows[0], shapes)) for rows in _layers(model, report)]
     if not chain:
         given = report.inputs.items()
         rows = [*([f"{name} (InputLayer)", _shape(name, shape, report), "0", "-"] for name, shape in given), *rows]
@@ -83,6 +83,11 @@ def _layers(model: Model, report: Report) -> list[list[Row]]:
             name = name.rpartition("/")[0]
         layers.setdefault(name if name in nodes else row.name, []).append(row)
     return list(layers.values())
+
+
+def _axes(row: Row, shapes: Mapping[str, Sequence[int]]) -> int:
+    """Axes of what a layer reads; a tensor by itself reads nothing."""
+    return len(shapes.get(row.inputs[0], ())) if row.inputs else 0
 
 
 def _cells(rows: Sequence[Row], chain: bool, report: Report, axes: int) -> list[str]:
