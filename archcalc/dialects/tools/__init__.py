@@ -1,0 +1,1 @@
+"""What other counters count, a table for each family of tools."""
