@@ -2,7 +2,7 @@
 
 from archcalc.cli.parsing import Adder, later, written
 
-TRANSFORMS = ("fully-convolutional", "collapsed", "dense", "folded", "separable")
+TRANSFORMS = ("fully-convolutional", "collapsed", "dense", "folded", "separable", "blocks")
 
 
 def properties(add: Adder) -> None:
@@ -22,14 +22,15 @@ def properties(add: Adder) -> None:
 
 def convert(add: Adder) -> None:
     """Options of `archcalc convert`."""
-    what = "the spec of a network made of another; without --to, the spec itself in one style"
+    what = "the spec of a network made of another; without --to, of the network itself"
     convert = add("convert", later("transforming", "convert"), what, (
         "archcalc convert zoo:vgg16 --to fully-convolutional --at 512x512 -o vgg16_map.yaml",
         "archcalc convert zoo:resnet50 --to folded --json",
     ))  # fmt: skip
     convert.add_argument("model", metavar="MODEL", help="a YAML file, - for standard input, or zoo:NAME")
     to = "dense head as convolutions; affine layers in a row as one convolution, or as one dense layer; batch norms "
-    to += "folded into what they follow; convolutions made depthwise separable (another network)"
+    to += "folded into what they follow; convolutions made depthwise separable (another network); the same network "
+    to += "with its repeats and blocks found by its layers alone, as for one that has no spec"
     convert.add_argument("--to", choices=TRANSFORMS, help=to)
     size = "the original size, from which a dense layer's window follows; default: the spec's"
     convert.add_argument("--input", metavar="SIZE", action="append", help=size)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from archcalc.cli.common import as_json, format_of, keep_the_model, model_of, width, write
-from archcalc.dialects import yaml_write
+from archcalc.dialects import yaml_fold, yaml_write
 from archcalc.errors import CannotRun, ModelError, UsageError
 from archcalc.model.sizes import parse
 from archcalc.questions.convolutional import Sliding, sliding
@@ -39,8 +39,8 @@ def convert(options: argparse.Namespace) -> int:
     keep_the_model(options)
     _check(options)
     model = model_of(options)
-    if options.to is None:
-        write(yaml_write.rewritten(model), options.output)
+    if options.to in (None, "blocks"):
+        write(_same(model, options), options.output)
         return 0
     made = MAKERS[options.to](model, parse(options.input) if options.input is not None else None)
     beside = sliding(made, parse(options.at)) if options.at is not None else None
@@ -51,12 +51,20 @@ def convert(options: argparse.Namespace) -> int:
     return 0
 
 
+def _same(model: Model, options: argparse.Namespace) -> str:
+    """The spec of the network itself: its own text in one style, or by its layers where it has none."""
+    if options.to is None and yaml_write.text_of(model) is not None:
+        return yaml_write.rewritten(model)
+    return yaml_fold.folded(model, f"read from {os.path.basename(options.model)} by archcalc convert")
+
+
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together."""
     if options.at is not None and options.to != "fully-convolutional":
         raise UsageError("--at", "goes with --to fully-convolutional", f"--to {options.to or 'nothing'}")
-    if options.to is None and (options.input or options.format or options.weights):
-        raise UsageError("convert", "without --to takes no --input, --json or --weights", "one of them")
+    if options.to in (None, "blocks") and (options.input or options.format or options.weights):
+        which = "without --to" if options.to is None else "--to blocks"
+        raise UsageError("convert", f"{which} takes no --input, --json or --weights", "one of them")
     if (options.weights is None) != (options.weights_to is None):
         raise UsageError("--weights", "goes with --weights-to, the file for the new ones", "one of them")
     files = [options.weights_to, options.output, options.weights, options.model]

@@ -10,15 +10,17 @@ from archcalc.algebra.num import is_symbolic
 from archcalc.algebra.size import holds_size
 from archcalc.dialects.fields import COMMON, fields_of, make, shown, take, take_any
 from archcalc.dialects.yaml_text import Value
+from archcalc.dialects.yaml_unknown import UNKNOWN, unknown_layer
 from archcalc.errors import ModelError, nearest
 from archcalc.layers.layer import KINDS, Layer, broken_rule, titled
 from archcalc.model.build import LIMIT, Builder, Scope, TooLong
 from archcalc.model.graph import Place
 
-STRUCTURES = ("residual", "repeat")
+STRUCTURES = ("residual", "repeat", UNKNOWN)
 DEPTH = 60  # structures and blocks inside each other
 PROBLEMS = 100  # after so many, the rest of the file is not read
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+LEVELS = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*(/|$))*", re.ASCII)  # of a line's name: layer1/0/conv1
 
 
 class Block(Struct, frozen=True, eq=False):
@@ -123,6 +125,8 @@ class LayerReader:
     def parsed(self, value: Value, path: str, context: Context) -> tuple[Line, Layer | None]:
         """A line, and its layer if it is a kind and not a structure of branches."""
         line = self.split(value, path, context)
+        if line.head == UNKNOWN:
+            return line, unknown_layer(line.rest, context.names)
         if line.head in self.blocks or line.head in STRUCTURES or self.is_branches(line):
             return line, None
         return line, self.layer(line, context)
@@ -142,10 +146,10 @@ class LayerReader:
             if field in rest:
                 common[field] = self.taken(rest.pop(field), wanted, {}, f"{titled(head)}: {field}", path)
         name, reads = common.get("name"), common.get("from")
-        if name is not None and not NAME.fullmatch(name):
-            raise ModelError(titled(head), "a name must be letters, digits, _ . -, a letter first", repr(name))
+        if name is not None and not LEVELS.fullmatch(name):
+            raise ModelError(titled(head), "a name must be letters, digits, _ . -, its levels joined by /", repr(name))
         reads = (reads,) if isinstance(reads, str) else reads
-        if reads == ():
+        if reads == () and head != UNKNOWN:
             raise ModelError(titled(head), "from must name at least one layer", "[]")
         trainable = context.trainable and common.get("trainable", True)
         return Line(head, argument, rest, name, reads, trainable, common.get("shared_with"), value, path)
@@ -212,7 +216,7 @@ class LayerReader:
 
     def place(self, scope: Scope, line: Line, layer: Layer | None, context: Context) -> None:
         """Add what a line stands for."""
-        sources = self.builder.sources(scope, line.reads)
+        sources = self.builder.sources(scope, line.reads, layer)
         place = Place(line.path, self.file, line.value.line, line.value.column)
         if layer is not None:
             self.builder.add(
@@ -256,7 +260,7 @@ class LayerReader:
 
     def repeat(self, scope: Scope, line: Line, sources: Sequence[str], context: Context) -> None:
         body, times = line.rest.get("layers"), line.rest.get("times")
-        self.no_more(line, ("layers", "times"))
+        self.no_more(line, ("layers", "times", "start"))
         if body is None or times is None:
             raise ModelError("repeat", "needs times and layers", ", ".join(line.rest) or "neither")
         count = self.taken(times, int, context.names, "repeat: times", line.path)
@@ -264,9 +268,16 @@ class LayerReader:
             raise ModelError("repeat", "times must be a number: it decides which layers there are", str(count))
         if not 0 <= count <= LIMIT:
             raise ModelError("repeat", f"times must lie between 0 and {LIMIT:,}", str(count))
+        start = (
+            self.taken(line.rest["start"], int, context.names, "repeat: start", line.path)
+            if "start" in line.rest
+            else 1
+        )
+        if is_symbolic(start) or not 0 <= start <= LIMIT:
+            raise ModelError("repeat", f"start must be a number between 0 and {LIMIT:,}", str(start))
         scope.above = sources[0]
         self.builder.repeat(
-            scope, line.name, count, lambda inner, _: self.lines(inner, body, f"{line.path}.layers", context)
+            scope, line.name, count, lambda inner, _: self.lines(inner, body, f"{line.path}.layers", context), start
         )
 
     def use_block(self, scope: Scope, line: Line, sources: Sequence[str], context: Context) -> None:
@@ -364,8 +375,9 @@ class LayerReader:
 
 
 def _names_given(value: Value) -> frozenset[str]:
-    """Names that the lines of a list give themselves: made names keep clear of them."""
-    return frozenset(name for item in value.data if (name := _given_name(item)))
+    """Names that the lines of a list give themselves, and levels in them: made names keep clear of them."""
+    names = [name for item in value.data if (name := _given_name(item))]
+    return frozenset(names).union(name.partition("/")[0] for name in names)
 
 
 def _given_name(line: Value) -> str | None:

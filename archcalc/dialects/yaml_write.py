@@ -1,5 +1,6 @@
 """A model as the text of a spec: its own text in one style, its text with lines changed, or a flat list of layers."""
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -7,17 +8,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from archcalc.algebra.size import Size
 from archcalc.dialects.fields import fields_of, shown
 from archcalc.dialects.yaml import loads
 from archcalc.dialects.yaml_edit import edited, renamed
 from archcalc.dialects.yaml_spec import KEYS
-from archcalc.dialects.yaml_text import Value, read
+from archcalc.dialects.yaml_text import WORDS, Value, read
 from archcalc.errors import ModelError
 from archcalc.layers.layer import Layer, kind_of
 from archcalc.layers.sized import Sized
 from archcalc.model.graph import Graph, Input
 from archcalc.questions.model import Model
 
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_/.-]*", re.ASCII)  # text that needs no quotes, if it is no other word
 WIDTH = 100  # of a line that is not broken
 ORDER = (
     *(key for key in KEYS if key not in ("archcalc", "blocks", "outputs", "expect")),
@@ -115,7 +118,7 @@ def written(model: Model) -> str:
     lines = []
     for node in model.nodes:
         common: dict[str, Any] = {"name": names[node.name]} if node.name in explicit else {}
-        if node.inputs != (above,):
+        if node.inputs and node.inputs != (above,):
             sources = [names[name] for name in node.inputs]
             common["from"] = sources[0] if len(sources) == 1 else sources
         if not node.trainable:
@@ -225,6 +228,8 @@ def entry(key: str, value: Any, indent: int) -> Iterator[str]:
         yield f"{start} {flow(value)}"
     elif isinstance(value, str):
         yield f"{start} {scalar(value, alone=True)}"
+    elif (key == "args" and _flat(value)) or (key in ("inputs", "from", "outputs") and not _deep(value)):
+        yield from _wrapped(f"{start} ", value, indent)
     elif isinstance(value, dict) and value:
         yield start
         for name, item in value.items():
@@ -243,6 +248,9 @@ def listed(item: Any, indent: int) -> Iterator[str]:
     text = flow(item, pair=True)
     if len(start) + len(text) <= WIDTH and not _long(item):
         yield start + text
+    elif isinstance(item, dict) and len(item) == 1 and _flat(next(iter(item.values()))):
+        ((head, fields),) = item.items()
+        yield from _wrapped(f"{start}{scalar(head)}: ", fields, indent)
     elif isinstance(item, dict):
         inner = [line for name, value in item.items() for line in entry(name, value, indent + 2)]
         yield start + inner[0].lstrip()
@@ -253,6 +261,24 @@ def listed(item: Any, indent: int) -> Iterator[str]:
         yield from inner[1:]
     else:
         yield start + text
+
+
+def _flat(value: Any) -> bool:
+    """Is it a mapping of plain values and lists of such?"""
+    return isinstance(value, dict) and not any(map(_deep, value.values()))
+
+
+def _deep(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list | tuple) and any(map(_deep, value)))
+
+
+def _wrapped(start: str, value: Any, indent: int) -> list[str]:
+    """A key with a mapping or list in brackets, over as many lines as it takes; a name stays beside its value."""
+    text, inner = flow(value).replace(": ", ":\0"), " " * (indent + 4)
+    lines = textwrap.wrap(
+        text, WIDTH, initial_indent=start, subsequent_indent=inner, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace(":\0", ": ") for line in lines]
 
 
 def _long(item: Any) -> bool:
@@ -274,8 +300,12 @@ def flow(value: Any, *, pair: bool = False) -> str:
 
 def scalar(value: Any, *, alone: bool = False) -> str:
     """A single value, in quotes only where it would be read as another; commas and brackets matter where others are."""
+    if isinstance(value, Size):
+        value = str(value)
     if not isinstance(value, str):
         return shown(value)
+    if PLAIN.fullmatch(value) and value not in WORDS:
+        return value
     try:
         again = read(f"- {value}" if alone else f"[{value}]", "value", []).data
         if len(again) == 1 and again[0].data == value and again[0].shape == "scalar" and "\n" not in value:

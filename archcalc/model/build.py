@@ -55,6 +55,8 @@ class Builder:
         """The path name that the next layer takes: the wanted one, or the kind with its number in this scope."""
         if wanted is not None:
             path = f"{scope.prefix}{wanted}{scope.turn}"
+            if not path or path.endswith("/"):
+                raise ModelError("model", "a name that is only a number belongs into a repeat", repr(wanted))
             if path in self.paths:
                 raise ModelError("model", "names must be unique", repr(path))
             return path
@@ -64,8 +66,10 @@ class Builder:
             if made not in scope.reserved and scope.prefix + made not in self.paths:
                 return scope.prefix + made
 
-    def sources(self, scope: Scope, names: Sequence[str] | None) -> tuple[str, ...]:
-        """The nodes that these names mean in this scope; by default, the line above."""
+    def sources(self, scope: Scope, names: Sequence[str] | None, layer: Layer | None = None) -> tuple[str, ...]:
+        """The nodes that these names mean in this scope; by default, the line above, if the layer reads anything."""
+        if names is None and layer is not None and layer.arity[1] == 0:
+            return ()
         if names is None:
             if scope.above is None:
                 rule = "the first layer of a model with several inputs must say which it reads"
@@ -100,7 +104,7 @@ class Builder:
         place: Place | None = None,
     ) -> str:
         """One use of a layer; `sources` are nodes, by default the line above."""
-        inputs = tuple(sources) if sources is not None else self.sources(scope, None)
+        inputs = tuple(sources) if sources is not None else self.sources(scope, None, layer)
         path = self.name(scope, name, kind_of(layer))
         owner = self.find(scope, shared_with) if shared_with is not None else None
         self.put(Node(path, layer, inputs, trainable, owner, _named(place, path)))
@@ -183,12 +187,14 @@ class Builder:
         body(inner)
         return self.last(inner)
 
-    def repeat(self, scope: Scope, name: str | None, times: int, body: Callable[[Scope, int], None]) -> None:
+    def repeat(
+        self, scope: Scope, name: str | None, times: int, body: Callable[[Scope, int], None], start: int = 1
+    ) -> None:
         """The same lines several times, each turn reading the one before. A name makes a level; else names go on."""
         path = self.name(scope, name, "repeat") if name is not None else ""
         inner = self.inside(scope, path.removeprefix(scope.prefix), (self.last(scope),)) if path else scope
         turn = inner.turn
-        for number in range(1, times + 1):
+        for number in range(start, start + times):
             self.count_line()
             inner.turn = f"{turn}_{number}" if turn else str(number)
             body(inner, number)
