@@ -97,6 +97,57 @@ class UNet(nn.Module):
         return skip[:, :, top : top + high, left : left + wide]
 
 
+class Darknet(nn.Sequential):
+    """A convolution without bias, batch normalisation and a leaky ReLU: what YOLOv3 is made of."""
+
+    def __init__(self, channels: int, filters: int, kernel: int = 1, stride: int = 1) -> None:
+        super().__init__(*conv_norm(channels, filters, kernel, stride), nn.LeakyReLU(0.1))
+
+
+class DarknetUnit(nn.Sequential):
+    """Half as many channels and back, around a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(Darknet(width, width // 2), Darknet(width // 2, width, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+class YOLOv3(nn.Module):
+    """Redmon and Farhadi (2018), as their yolov3.cfg: Darknet-53 and three grids of boxes, the coarsest first."""
+
+    def __init__(self, classes: int = 80) -> None:
+        super().__init__()
+        self.stem, self.stages, channels = Darknet(3, 32, 3), nn.ModuleList(), 32
+        for width, depth in ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4)):
+            units = [DarknetUnit(width) for _ in range(depth)]
+            self.stages.append(nn.Sequential(Darknet(channels, width, 3, 2), *units))
+            channels = width
+        self.necks, self.heads, self.ups = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for channels, width in ((1024, 512), (768, 256), (384, 128)):
+            self.necks.append(self.neck(channels, width))
+            self.heads.append(nn.Sequential(Darknet(width, 2 * width, 3), nn.Conv2d(2 * width, 3 * (classes + 5), 1)))
+            self.ups.append(nn.Sequential(Darknet(width, width // 2), nn.Upsample(scale_factor=2)))
+        del self.ups[-1]
+
+    @staticmethod
+    def neck(channels: int, width: int) -> nn.Sequential:
+        wide = [layer for _ in range(2) for layer in (Darknet(width, 2 * width, 3), Darknet(2 * width, width))]
+        return nn.Sequential(Darknet(channels, width), *wide)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps, boxes, x = [], [], self.stem(x)
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        for level, (neck, head) in enumerate(zip(self.necks, self.heads, strict=True)):
+            x = torch.cat([self.ups[level - 1](x), maps[-1 - level]], dim=1) if level else x
+            x = neck(x)
+            boxes.append(head(x))
+        return boxes
+
+
 class Same(nn.Conv2d):
     """A convolution padded by TensorFlow's `same`: the odd cell at the end."""
 
@@ -130,8 +181,24 @@ def alexnet_2012() -> list[nn.Module]:
     return [*one, *two, *three, *four, *five, *dense]
 
 
+def mobilenet_v1() -> list[nn.Module]:
+    """Howard et al. (2017), padded as TensorFlow pads."""
+
+    def normed(conv: nn.Module, filters: int) -> list[nn.Module]:
+        return [conv, nn.BatchNorm2d(filters, eps=0.001), nn.ReLU6()]
+
+    strides = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
+    layers, channels = normed(Same(3, 32, 3, 2, bias=False), 32), 32
+    for filters, stride in strides:
+        layers += normed(Same(channels, channels, 3, stride, groups=channels, bias=False), channels)
+        layers += normed(Conv(channels, filters, 1, bias=False), filters)
+        channels = filters
+    return [*layers, nn.AdaptiveAvgPool2d(1), Flat(), Drop(), Dense(channels, 1000)]
+
+
 ROWS: dict[str, tuple[Callable[[], Sequence[nn.Module]], list[Size]]] = {  # networks that are layers in a row
     "alexnet_2012": (alexnet_2012, [(3, 227, 227), (3, 224, 224), (3, 231, 300)]),
+    "mobilenet_v1": (mobilenet_v1, [(3, 224, 224), (3, 256, 320), (3, 225, 301)]),
     "lenet5": (lenet5, [(1, 32, 32), (1, 33, 35), (1, 64, 48)]),
     "digits": (
         lambda: [Conv(1, 20, 5), Pool(2), Conv(20, 20, 3), Pool(2), Conv(20, 10, 5)],

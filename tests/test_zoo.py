@@ -2,9 +2,11 @@
 
 import pytest
 
+import archcalc
 from archcalc import load
 from archcalc.dialects.yaml import ZOO, zoo_names
 from archcalc.questions.check import expectations
+from tests.zoo import QUICK_TESTS_ONLY
 
 EXERCISES = {  # parameters, MACs: the classroom exercises, recomputed by hand
     "exercise_a": (178_110, 177_800),
@@ -23,7 +25,7 @@ EXERCISES = {  # parameters, MACs: the classroom exercises, recomputed by hand
     "exercise_n": (15_200, 225_000_000),
     "exercise_o": (1_662_794, 784 * 288 + 196 * 18_432 + 196 * 36_864 + 1_605_632 + 1_280),
 }
-NETWORKS = {  # parameters, MACs: of the reference implementations, torchvision's where it has the model
+NETWORKS = {  # parameters, MACs: of the reference implementations, torchvision's where it has the model; products by hand
     "resnet50": (25_557_032, 4_089_184_256),
     "resnet18": (11_689_512, 1_814_073_344),
     "mobilenet_v2": (3_504_872, 300_774_272),
@@ -36,6 +38,71 @@ NETWORKS = {  # parameters, MACs: of the reference implementations, torchvision'
     "se_resnet50": (28_088_024, 4_091_699_200),
     "lenet5": (61_706, 416_520),
     "unet": (31_030_658, 150_428_424_448),
+    "resnet34": (21_797_672, 3_663_761_408),
+    "resnet101": (44_549_160, 7_801_405_440),
+    "resnext50_32x4d": (25_028_904, 4_230_479_872),
+    "wide_resnet50_2": (68_883_240, 11_398_021_120),
+    "vgg11": (132_863_336, 7_609_090_048),
+    "vgg19": (143_667_240, 19_632_062_464),
+    "densenet169": (14_149_480, 3_359_843_328),
+    "densenet201": (20_013_928, 4_291_365_888),
+    "squeezenet1_0": (1_248_424, 818_924_576),
+    "squeezenet1_1": (1_235_496, 349_151_936),
+    "inception_v3": (23_834_568, 5_713_216_096),
+    "mobilenet_v1": (4_231_976, 568_740_352),
+    "mobilenet_v3_large": (5_483_032, 216_589_760),
+    "mnasnet1_0": (4_383_312, 314_415_872),
+    "shufflenet_v2_x1_0": (2_278_604, 144_907_992),
+    "efficientnet_b0": (5_288_548, 385_814_752),
+    "efficientnet_v2_s": (21_458_488, 8_365_617_152),
+    "regnet_y_400mf": (4_344_144, 401_842_848),
+    "convnext_tiny": (28_589_128, 4_455_531_264),
+    "convnext_base": (88_591_464, 15_354_729_472),
+    "fcn_resnet50": (35_322_218, 152_716_512_000),
+    "deeplabv3_resnet50": (42_004_074, 178_721_945_088),
+    "yolov3": (61_949_149, 32_932_037_632),
+    "vit_b_16": (86_567_656, 17_563_828_224),
+    "gpt2": (124_439_808, 145_824_153_600),
+    "bert_base": (109_482_240, 12 * (12 * 512 * 768**2 + 2 * 512**2 * 768) + 768**2),
+    "llama3_8b": (
+        8_030_261_248,
+        32 * (8192 * 4096 * (2 * 4096 + 2 * 1024 + 3 * 14_336) + 2 * 8192**2 * 4096) + 8192 * 4096 * 128_256,
+    ),
+    "mixtral_8x7b": (
+        46_702_792_704,
+        32 * (4096**2 * (2 * 4096 + 2 * 1024 + 8 + 2 * 3 * 14_336) + 2 * 4096**3) + 4096**2 * 32_000,
+    ),
+}
+PUBLISHED = {  # parameters and GMACs, as torchvision 0.29 states them of its weights
+    "alexnet": (61_100_840, 0.714),
+    "vgg11": (132_863_336, 7.609),
+    "vgg16": (138_357_544, 15.47),
+    "vgg19": (143_667_240, 19.632),
+    "resnet18": (11_689_512, 1.814),
+    "resnet34": (21_797_672, 3.664),
+    "resnet50": (25_557_032, 4.089),
+    "resnet101": (44_549_160, 7.801),
+    "resnext50_32x4d": (25_028_904, 4.23),
+    "wide_resnet50_2": (68_883_240, 11.398),
+    "densenet121": (7_978_856, 2.834),
+    "densenet169": (14_149_480, 3.36),
+    "densenet201": (20_013_928, 4.291),
+    "squeezenet1_0": (1_248_424, 0.819),
+    "squeezenet1_1": (1_235_496, 0.349),
+    "googlenet": (6_624_904, 1.498),
+    "inception_v3": (27_161_264 - 3_326_696, 5.713),  # the GMACs leave the auxiliary head out, the parameters do not
+    "mobilenet_v2": (3_504_872, 0.301),
+    "mobilenet_v3_large": (5_483_032, 0.217),
+    "mnasnet1_0": (4_383_312, 0.314),
+    "shufflenet_v2_x1_0": (2_278_604, 0.145),
+    "efficientnet_b0": (5_288_548, 0.386),
+    "efficientnet_v2_s": (21_458_488, 8.366),
+    "regnet_y_400mf": (4_344_144, 0.402),
+    "convnext_tiny": (28_589_128, 4.456),
+    "convnext_base": (88_591_464, 15.355),
+    "fcn_resnet50": (35_322_218, 152.717),
+    "deeplabv3_resnet50": (42_004_074, 178.722),
+    "vit_b_16": (86_567_656, 17.564),
 }
 
 
@@ -45,11 +112,45 @@ def test_published_numbers(name):
     assert (totals.params, totals.macs) == (EXERCISES | NETWORKS)[name]
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_torchvision_publishes_the_same(name):
+    totals = load(f"zoo:{name}").report().totals
+    assert (totals.params, round(totals.macs / 1e9, 3)) == PUBLISHED[name]
+
+
+def test_yolov3_is_as_published():
+    """The sizes of its files of weights, and the work that its authors state at three sizes, two operations a MAC."""
+    model = load("zoo:yolov3")
+    rows = {row.name: row for row in model.report(depth=1).rows}
+    values = [row.params + row.buffers for row in rows.values()]
+    header = 20
+    assert header + 4 * sum(values) == 248_007_048  # bytes of yolov3.weights
+    assert header + 4 * sum(values[:6]) == 162_482_580  # bytes of darknet53.conv.74: the layers before the first neck
+    work = [round(2 * model.report(f"{n}x{n}").totals.macs / 1e9, 2) for n in (320, 416, 608)]
+    assert work == [38.97, 65.86, 140.69]
+
+
 @pytest.mark.parametrize("name", zoo_names())
 def test_what_the_file_expects_holds_at_every_size_it_names(name):
     findings = expectations(load(f"zoo:{name}"))
     assert [str(finding) for finding in findings if not finding.holds] == []
     assert {"params", "macs", "output"} <= {finding.what for finding in findings}
+
+
+@pytest.mark.parametrize("name", sorted(QUICK_TESTS_ONLY))
+def test_every_network_runs(name):
+    """The real network, without numbers: outputs and parameters as promised. The others are run by slower tests."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    model = load(f"zoo:{name}")
+    report = model.report()
+    network = archcalc.torch.build(model, device="meta").eval()
+    dtypes = [getattr(torch, item.dtype or "float32") for item in model.inputs.values()]
+    shapes = zip(report.inputs.values(), dtypes, strict=True)
+    with torch.no_grad():
+        made = network(*(torch.zeros(shape, dtype=dtype, device="meta") for shape, dtype in shapes))
+    made = [made] if isinstance(made, torch.Tensor) else list(made)
+    assert [tuple(one.shape) for one in made] == [*report.outputs.values()]
+    assert sum(parameter.numel() for parameter in network.parameters()) == report.totals.params
 
 
 @pytest.mark.parametrize("name", zoo_names())
