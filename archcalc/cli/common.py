@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from archcalc.dialects.fields import take
-from archcalc.dialects.yaml import load
+from archcalc.dialects.sources import load
 from archcalc.dialects.yaml_text import read
 from archcalc.errors import ModelError, UsageError
 from archcalc.model.sizes import parse
@@ -41,11 +41,19 @@ def model_of(options: argparse.Namespace) -> Model:
             raise UsageError("--set", "must be given once for each name", name)
         settings[name] = value
     try:
-        return load(options.model, settings)
+        return load(options.model, settings, _example(options))
     except ModelError:
         if settings:
             say(f"with --set {' --set '.join(options.set)}:")
         raise
+
+
+def _example(options: argparse.Namespace) -> Any:
+    """The size that the options name, for a model that is traced; None where they name none, or a range of sizes."""
+    given: list[str] | None = getattr(options, "input", None)
+    if given is None or any(mark in text for text in given for mark in (":", "..")):
+        return None
+    return parse(given)
 
 
 def size_of(options: argparse.Namespace) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from archcalc.algebra.dtype import BITS
-from archcalc.algebra.num import less
+from archcalc.algebra.num import differ, less
 from archcalc.errors import ModelError, nearest
 from archcalc.layers.layer import Layer, Shape
 
@@ -30,12 +30,20 @@ class Input(Struct, frozen=True):
     shape: Shape
     dtype: str | None = None  # int64 for indices; None: whatever the model computes in
     channels_last: bool = False  # the spec wrote the shape in the other order
+    only: tuple[int | None, ...] = ()  # sizes, with the batch, that an import could not leave open; None: any will do
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.shape) < AXES or any(less(size, 1) for size in self.shape):
             raise ModelError("inputs", f"an input must have 1 to {AXES - 1} sizes of at least 1", f"{list(self.shape)}")
         if self.dtype is not None and self.dtype not in BITS:
             raise ModelError("inputs", f"dtype must be one of {', '.join(BITS)}", f"{self.dtype}")
+
+    def admit(self, name: str, shape: Shape) -> None:
+        """Refuse sizes at which the layers are not known."""
+        for axis, (size, known) in enumerate(zip(shape, self.only, strict=False)):
+            if known is not None and differ(size, known) is not False:
+                rule = f"input {name} was imported with {known} in axis {axis}, and its layers are known for that alone"
+                raise ModelError("inputs", rule, f"{size}", way_out="import it again at that size")
 
 
 class Node(Struct, frozen=True, gc=False):

@@ -10,6 +10,7 @@ from archcalc import __version__
 from archcalc.algebra.dtype import bytes_of
 from archcalc.algebra.num import prod
 from archcalc.algebra.ops import CONVENTIONS, Convention, Ops
+from archcalc.layers.attention import Attention
 from archcalc.layers.layer import Shape, kind_of
 from archcalc.layers.unknown import Unknown
 from archcalc.model.walk import Use
@@ -44,7 +45,7 @@ class Row(Struct, frozen=True, gc=False):
         return data
 
 
-class Totals(Struct, frozen=True):
+class Totals(Struct, frozen=True, omit_defaults=True):
     """Sums over the rows, and the bytes of weights and buffers."""
 
     params: int
@@ -57,6 +58,7 @@ class Totals(Struct, frozen=True):
     output_bytes: int
     weight_bytes: int
     buffer_bytes: int
+    active_params: int | None = None  # that one position uses, where it does not use all: experts are chosen
 
 
 class Report(Struct, frozen=True):
@@ -71,6 +73,7 @@ class Report(Struct, frozen=True):
     rows: tuple[Row, ...]
     totals: Totals
     outputs: dict[str, Shape]  # what the model returns, by layer
+    masked: bool = False  # is macs_exact without pairs of an attention that are not seen?
     images: frozenset[str] = frozenset()  # rows and inputs whose axis 1 is channels before spatial axes
 
     @property
@@ -118,6 +121,9 @@ def build(
     """The report of a walked model."""
     rows = [row_of(use, dtype, CONVENTIONS[convention]) for use in uses]
     totals = _totals(rows, dtype)
+    idle = sum([use.layer.idle_params(*use.xs) for use in uses if not use.shared])
+    if idle:
+        totals = replace(totals, active_params=totals.params - idle)
     unknown = [use for use in uses if isinstance(use.layer, Unknown)]
     shown = rows if depth is None else list(_folded(rows, depth, composites(uses)))
     return Report(
@@ -130,6 +136,7 @@ def build(
         rows=tuple(shown),
         totals=totals,
         outputs=_outputs(outputs, inputs, uses),
+        masked=any(isinstance(use.layer, Attention) and use.layer.limited for use in uses),
         images=frozenset(images).union(_images(uses, folded=depth is not None)),
     )
 

@@ -45,10 +45,11 @@ def _named(inputs: Mapping[str, Input], given: Sizes | Mapping[str, Sizes] | Non
     for name in given:
         if name not in inputs:
             raise UsageError("--input", "must name an input of the model", repr(name), way_out=nearest(name, inputs))
-    return {name: _numbers(sizes) for name, sizes in given.items()}
+    return {name: numbers_of(sizes) for name, sizes in given.items()}
 
 
-def _numbers(sizes: Sizes) -> tuple[int, ...]:
+def numbers_of(sizes: Sizes) -> tuple[int, ...]:
+    """Sizes as numbers."""
     if isinstance(sizes, int):
         sizes = [sizes]
     if isinstance(sizes, str):

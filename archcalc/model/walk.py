@@ -89,6 +89,9 @@ def walk(
     The first layer that refuses its inputs raises ModelError with its place; given a list, all that refuse are
     collected there, and what depends on them is left out. `ask` says what is wanted of each layer.
     """
+    for name, item in graph.inputs.items():
+        if item.only:
+            item.admit(name, shapes[name])
     walker = _Walker(graph, dict(shapes), ask)
     for node in graph.nodes:
         if problems is not None and not all(name in walker.shapes for name in node.inputs):
@@ -130,9 +133,11 @@ class _Walker:
             self.visit_parts(node, name, layer, inputs, xs, shared_with)
             return
         answers = self.ask(layer, xs)
+        if name in self.shapes:  # a part of a composite, and a node below its name
+            raise layer.error("names must be unique", repr(name))
         self.shapes[name] = answers.y
         kept = layer.moves_data and inputs
-        self.dtypes[name] = dtype = self.dtypes[inputs[0]] if kept else None
+        self.dtypes[name] = dtype = self.dtypes[inputs[0]] if kept else layer.makes
         self.images[name] = image = self.images[inputs[0]] if layer.image is None and inputs else layer.image is True
         kind = kind_of(node.layer) if isinstance(node.layer, Composite) and name == node.name else answers.kind
         use = Use(name, kind, layer, inputs, xs, answers, node, dtype, image)

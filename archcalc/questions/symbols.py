@@ -37,7 +37,8 @@ def symbols_of(graph: Graph, settings: Mapping[str, Any]) -> list[Symbol]:
         letters = _letters(len(item.shape), image=graph.reads_as_image(name))
         for position, (letter, usual) in enumerate(letters, start=1):
             full = letter if len(graph.inputs) == 1 else f"{letter}_{name}"
-            found.append(Symbol(full, "axis", name, position, usual))
+            closed = position < len(item.only) and item.only[position] is not None
+            found.append(Symbol(full, "axis", name, position, usual and not closed))
     return [*found, Symbol(BATCH, "batch"), *(Symbol(name, "setting") for name in settings)]
 
 
