@@ -14,9 +14,13 @@ __all__ = [
     "Model",
     "Report",
     "__version__",
+    "from_keras",
+    "from_onnx",
+    "from_torch",
     "layers",
     "load",
     "loads",
+    "reconcile",
     "torch",
     "verify",
     "verify_kinds",
@@ -27,7 +31,12 @@ if TYPE_CHECKING:
     from archcalc.crosscheck.kinds import verify_kinds
     from archcalc.crosscheck.verify import verify
     from archcalc.dialects import torch_face as torch
-    from archcalc.dialects.yaml import load, loads
+    from archcalc.dialects.keras_read import from_keras
+    from archcalc.dialects.onnx_read import from_onnx
+    from archcalc.dialects.reconciling import reconcile
+    from archcalc.dialects.sources import load
+    from archcalc.dialects.torch_import import from_torch
+    from archcalc.dialects.yaml import loads
     from archcalc.errors import ArchcalcError
     from archcalc.model.graph import Input
     from archcalc.model.report import Report
@@ -38,8 +47,16 @@ _HOMES = {  # loaded when first asked for, so that `import archcalc` costs nothi
     "Input": "archcalc.model.graph",
     "Model": "archcalc.questions.model",
     "Report": "archcalc.model.report",
-    "load": "archcalc.dialects.yaml",
+    "from_keras": "archcalc.dialects.keras_read",
+    "from_onnx": "archcalc.dialects.onnx_read",
+    "load": "archcalc.dialects.sources",
     "loads": "archcalc.dialects.yaml",
+    "reconcile": "archcalc.dialects.reconciling",
+}
+_WITH_TORCH = {
+    "from_torch": "archcalc.dialects.torch_import",
+    "verify": "archcalc.crosscheck.verify",
+    "verify_kinds": "archcalc.crosscheck.kinds",
 }
 _ROOMS = {"layers": "archcalc.layers", "torch": "archcalc.dialects.torch_face"}
 
@@ -49,8 +66,8 @@ def __getattr__(name: str) -> Any:
 
     if name in _ROOMS:
         return _needing_torch(_ROOMS[name]) if name == "torch" else import_module(_ROOMS[name])
-    if name in ("verify", "verify_kinds"):
-        return getattr(_needing_torch(f"archcalc.crosscheck.{'kinds' if name == 'verify_kinds' else name}"), name)
+    if name in _WITH_TORCH:
+        return getattr(_needing_torch(_WITH_TORCH[name]), name)
     if name not in _HOMES:
         raise AttributeError(f"module 'archcalc' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

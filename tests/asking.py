@@ -3,6 +3,7 @@
 from archcalc import Model, loads
 
 NAMES = "abcdef"
+UNREAD = "  unread: [1]\n"  # a spec has an input, whoever reads it
 
 
 def spec_of(line, inputs):
@@ -17,8 +18,8 @@ def spec_of(line, inputs):
         from archcalc.layers import KINDS
 
         fields = f"{KINDS[head].main}: {argument}" if argument else ""
-    fields = ", ".join(part for part in (fields, f"from: {reads}") if part)
-    return f"archcalc: 1\nname: case\ninputs:\n{shapes}layers:\n  - {head}: {{{fields}}}\n"
+    fields = ", ".join(part for part in (fields, f"from: {reads}" if inputs else "") if part)
+    return f"archcalc: 1\nname: case\ninputs:\n{shapes or UNREAD}layers:\n  - {head}: {{{fields}}}\n"
 
 
 def model_of(case) -> Model:
@@ -26,7 +27,7 @@ def model_of(case) -> Model:
 
 
 def report_of(case):
-    return model_of(case).report(batch=case.inputs[0][0])
+    return model_of(case).report(batch=case.inputs[0][0] if case.inputs else 1)
 
 
 def layer_of(line):

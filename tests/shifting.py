@@ -7,7 +7,7 @@ import torch
 from archcalc.crosscheck.facts import FAR, randomised
 from archcalc.dialects import torch_network
 from archcalc.errors import ModelError
-from archcalc.layers import AvgPool, Embedding, Flatten, Reshape
+from archcalc.layers import AvgPool, Embedding, Flatten, Recurrent, Reshape
 from archcalc.questions.properties import input_places
 
 SAME, OTHER = 1e-9, 1e-7
@@ -59,6 +59,9 @@ class Tried:
         self.lays_out = any(
             isinstance(node.layer, Flatten | Reshape) for node in model.nodes
         )  # in rows, whose ends are borders
+        self.shows_at_ends = self.lays_out or any(
+            isinstance(node.layer, Recurrent) for node in model.nodes
+        )  # a state forgets where it started
         self.positive = any(node.layer.kind in POSITIVE for node in model.nodes)
         self.vocabulary = next((n.layer.vocabulary for n in model.nodes if isinstance(n.layer, Embedding)), None)
 
@@ -234,6 +237,6 @@ class Tried:
         assert self.apart(before, after) > OTHER, f"stays under a shift by {by}"
         for at in axes or range(1, before.dim()):
             for step in range(min(12, before.shape[at] - 1)):
-                edge = before.shape[at] // 4 if before.shape[at] > 8 and not self.lays_out else 0
+                edge = before.shape[at] // 4 if before.shape[at] > 8 and not self.shows_at_ends else 0
                 found = self.moved(before, after, at, step, edge)
                 assert found is None or found > OTHER, f"a shift by {by} moves axis {at} by {step}"

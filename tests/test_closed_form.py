@@ -23,7 +23,6 @@ from archcalc.algebra.compiled import compiled
 from archcalc.algebra.symbolic import FloorDiv, Largest
 from archcalc.algebra.written import STYLES, written
 from archcalc.cli.main import main
-from archcalc.dialects.yaml import zoo_names
 from archcalc.errors import ModelError, UsageError
 from archcalc.layers.layer import kind_of
 from archcalc.model.sizes import full_shapes
@@ -32,6 +31,7 @@ from archcalc.questions.closed_form import Derivation
 from archcalc.questions.quantities import OPS, QUANTITIES
 from archcalc.questions.symbols import replaced, symbols_of
 from archcalc.views import formula as views
+from tests.zoo import SLOWLY
 
 H, W = sympy.symbols("H W", integer=True, positive=True)
 NODE = shutil.which("node")
@@ -150,7 +150,7 @@ def test_digits_by_hand():
 # Formulas against reports
 
 
-@pytest.mark.parametrize("name", zoo_names())
+@pytest.mark.parametrize("name", SLOWLY)
 def test_every_quantity_of_every_model_is_its_reports(name):
     model = load(f"zoo:{name}")
     letters = [*(symbol.name for symbol in axes_of(model)), "N"]

@@ -21,6 +21,7 @@ from archcalc.layers import (
     GroupNorm,
     LayerNorm,
     MaxPool,
+    Recurrent,
     RMSNorm,
     SeparableConv,
     Weight,
@@ -41,7 +42,13 @@ from archcalc.crosscheck.small import smaller, work  # noqa: E402
 WELL_DEFINED = {  # what PyTorch refuses, though the numbers are clear
     "PyTorch does not normalise a single value",
     "PyTorch's average pool over three axes measures its kernel without the padding",
+    Recurrent.keeps_more,
 }
+
+
+def known(note):
+    """What is said not to be known: copies of permuted tensors, and what a library keeps of a recurrent layer."""
+    return "permuted" in note or Recurrent.keeps_more in note
 
 
 def checks_of(layer, *xs):
@@ -58,7 +65,7 @@ def test_every_fact_of_every_case(case):
     shapes = dict(zip(model.inputs, case.inputs, strict=True))
     bench = Bench(model, model.walk(shapes), shapes, "meta")
     checks = [*bench.in_network(), *bench.by_itself(), bench.whole()]
-    assert [str(check) for check in checks if check.verdict != "equal" and "permuted" not in check.note] == []
+    assert [str(check) for check in checks if check.verdict != "equal" and not known(check.note)] == []
     assert {check.what for check in checks} >= {
         "output",
         "tensors",

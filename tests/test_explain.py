@@ -15,7 +15,6 @@ from archcalc import Input, Model, load, loads
 from archcalc.algebra.ops import CONVENTIONS, Ops
 from archcalc.algebra.spoken import LATEX, Spoken, factored, named
 from archcalc.cli.main import main
-from archcalc.dialects.yaml import zoo_names
 from archcalc.errors import UsageError
 from archcalc.layers import Conv, Dense, Unknown
 from archcalc.layers import layer as registry
@@ -24,6 +23,7 @@ from archcalc.model.graph import Node
 from archcalc.views import explain as views
 from tests.asking import model_of, report_of
 from tests.cases import CASES
+from tests.zoo import SLOWLY
 
 GOLDEN = Path(__file__).parent / "golden_explain"
 ids = [f"{n}-{case.line[:60]}" for n, case in enumerate(CASES)]
@@ -153,7 +153,7 @@ def test_cases_in_a_batch_of_another_dtype_and_convention(case):
         check(model.explain(**options), model.report(**options))
 
 
-@pytest.mark.parametrize("name", zoo_names())
+@pytest.mark.parametrize("name", SLOWLY)
 def test_every_model_of_the_zoo(name):
     model = load(f"zoo:{name}")
     check(model.explain(), model.report())

@@ -16,7 +16,19 @@ FLOORS = {
     "crosscheck": 7, "cli": 8, "__main__": 9, "": 9,
 }  # fmt: skip
 LIGHT = {"", "errors"}  # the package itself imports nothing until it is asked, and anyone may read its version
-HEAVY = ("numpy", "sympy", "torch", "onnx", "matplotlib", "pydantic", "tabulate", "jsonschema", "hypothesis", "tqdm")
+HEAVY = (
+    "numpy",
+    "sympy",
+    "torch",
+    "onnx",
+    "matplotlib",
+    "pydantic",
+    "tabulate",
+    "jsonschema",
+    "hypothesis",
+    "tqdm",
+    "keras",
+)
 
 
 def room(path):
@@ -122,7 +134,8 @@ def test_inner_imports_are_of_optional_or_slow_packages():
         "archcalc.algebra", "archcalc.algebra.symbolic", "archcalc.algebra.written", "archcalc.algebra.assumptions",  # sympy
         "matplotlib", "archcalc.views", "archcalc.questions.slips", "archcalc.questions.diff",
         "torch",  # hardware/device.py asks the driver through it, for `local` alone
-        *(f"archcalc.questions.{name}" for name in ("closed_form", "explain", "sweep", "solve", "memory", "memory_forms", "time", "fit", "drawing", "field", "field_form")), "archcalc.crosscheck.calibrate", "archcalc.dialects.torch_maps", "PIL",  # asked by a few commands
+        "archcalc.dialects.torch_import",  # torch: for Python code that the user names
+        *(f"archcalc.questions.{name}" for name in ("closed_form", "explain", "sweep", "solve", "memory", "memory_forms", "time", "fit", "decode", "drawing", "field", "field_form")), "archcalc.crosscheck.calibrate", "archcalc.dialects.torch_maps", "PIL",  # asked by a few commands
         *(f"archcalc.questions.{name}" for name in ("properties", "convolutional", "collapse", "transform", "weights")), "archcalc.questions", "archcalc.dialects.torch_weights",  # numpy
     }  # fmt: skip
 

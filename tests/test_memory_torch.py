@@ -9,12 +9,12 @@ from torch.distributed._tools.mem_tracker import MemTracker
 import archcalc
 from archcalc import layers
 from archcalc.algebra.dtype import bytes_of
-from archcalc.cli.commands import zoo_names
+from archcalc.crosscheck.facts import dtypes_of
 from archcalc.crosscheck.measure import packing, storage
 from archcalc.crosscheck.peak import OPTIMIZERS, Watch, _Loss, computing_in, inputs, tracked
 from archcalc.crosscheck.strategies import cases
 from archcalc.dialects.torch_network import network_of
-from archcalc.layers import Combine, Embedding
+from archcalc.layers import Combine, Gather
 from archcalc.layers.layer import KINDS
 from archcalc.model.graph import Graph, Input, Node
 from archcalc.model.sizes import full_shapes
@@ -25,6 +25,7 @@ from archcalc.questions.liveness import Ledger, Pass
 from archcalc.questions.memory import checked
 from tests.asking import layer_of
 from tests.cases import CASES
+from tests.zoo import SLOWLY
 
 MIB = 2**20
 SGD = {"training": True, "optimizer": "sgd"}
@@ -55,7 +56,7 @@ def check_equal(account, **more):
 
 
 @pytest.mark.parametrize("optimizer", [None, "momentum", "adam"])
-@pytest.mark.parametrize("name", zoo_names())
+@pytest.mark.parametrize("name", SLOWLY)
 def test_every_network(name, optimizer):
     model = archcalc.load(f"zoo:{name}")
     choices = {"training": True, "optimizer": optimizer} if optimizer else {}
@@ -133,14 +134,15 @@ class Source(torch.autograd.Function):
 
 def alone(layer, xs, *, behind):
     """The layer as a model; behind additions, its inputs are held by nobody else."""
-    behind = behind and not isinstance(layer, Embedding)
-    inputs, nodes = {}, []
-    for number, x in enumerate(xs):
-        inputs[f"a{number}"] = Input(x[1:], "int64" if isinstance(layer, Embedding) else None)
-        if behind:
-            inputs[f"b{number}"] = Input(x[1:])
+    dtypes = dtypes_of(layer, xs)
+    inputs, nodes, sources = {}, [], []
+    for number, (x, dtype) in enumerate(zip(xs, dtypes, strict=True)):
+        inputs[f"a{number}"] = Input(x[1:] or (1,), dtype)
+        if behind and dtype is None:
+            inputs[f"b{number}"] = Input(x[1:] or (1,))
             nodes.append(Node(f"s{number}", Combine("add"), (f"a{number}", f"b{number}")))
-    nodes.append(Node("it", layer, tuple(f"{'s' if behind else 'a'}{number}" for number in range(len(xs)))))
+        sources.append(f"{'s' if behind and dtype is None else 'a'}{number}")
+    nodes.append(Node("it", layer, tuple(sources)))
     graph = Graph("alone", inputs, tuple(nodes), ("it",))
     shapes = {name: xs[int(name[1:])] for name in inputs}
     return graph, walk(graph, shapes), shapes
@@ -184,11 +186,13 @@ def check_alone(layer, xs, *, dtype="float32"):
         made = alone(layer, xs, behind=behind)
         for training in (False, True):
             how = {"training": training, "dtype": dtype}
-            assert ours(*made, **how) == watched(*made, **how), (layer, xs, behind, training)
+            said, real = ours(*made, **how), watched(*made, **how)
+            less = layer.keeps_more or isinstance(layer, Gather)  # of fake tensors its gradient is summed out of place
+            assert said <= real if less else said == real, (layer, xs, behind, training)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.line}-{case.inputs[0]}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.line}-{case.inputs[:1]}")
 def test_every_case(case, dtype):
     check_alone(layer_of(case.line), case.inputs, dtype=dtype)
 
@@ -247,6 +251,14 @@ GRAPHS = {
         f"  - concat: {{from: [r, resize1]}}\n  - {CONV}}}\n",
     "a gate": "{x: [8, 8]}\nlayers:\n  - dense: 8\n  - silu: {name: s}\n  - dense: {name: b, units: 8, from: x}\n"
         "  - multiply: {from: [s, b]}\n  - dense: 8\n  - rms_norm\n  - add: {from: [rms_norm1, x]}\n",
+    "tensors by themselves": "{x: [8, 8]}\nlayers:\n  - dense: 8\n  - parameter: {name: p, shape: [1, 8, 8]}\n"
+        "  - add: {from: [dense1, p]}\n  - parameter: {name: scale, shape: [8], axes: 3}\n  - multiply: {from: [add1, scale]}\n"
+        "  - slice: {axis: 1, stop: 3}\n  - sigmoid\n",
+    "a token in front": "{x: [8, 8]}\nlayers:\n  - dense: 8\n  - sigmoid: {name: s}\n  - parameter: {name: p, shape: [1, 1, 8]}\n"
+        "  - expand: {shape: [2, -1, -1]}\n  - concat: {axis: 1, from: [expand1, s]}\n  - parameter: {name: q, shape: [9, 8], axes: 3}\n"
+        "  - add: {from: [concat1, q]}\n  - slice: {axis: 1, stop: 1, drop: true}\n  - dense: 4\n",
+    "one parameter twice": "{x: [8]}\nlayers:\n  - parameter: {name: p, shape: [8], axes: 2}\n  - add: {from: [x, p]}\n"
+        "  - multiply: {from: [add1, p]}\n",
     "attention": "{x: [8, 8]}\nlayers:\n  - dense: {name: q, units: 8, from: x}\n  - dense: {name: k, units: 8, from: x}\n"
         "  - dense: {name: v, units: 8, from: x}\n  - matmul: {from: [q, k], transpose_second: true}\n  - softmax\n"
         "  - dropout: 0.1\n  - matmul: {from: [dropout1, v]}\n  - dense: 8\n",

@@ -73,6 +73,9 @@ LAYER_MISTAKES = {
         '  at layers[1] "conv1" in model.yaml:5:3, input 1×3'
     ),
     "- conv: {filters: w, kernel: 3}": "Conv: filters must use names that are known here; got w\n  at layers[0] in model.yaml:4:19",
+    "- batch_norm: {scale: false, bias: false}": (
+        "BatchNorm: affine needs a scale or a bias; got neither\n  at layers[0] in model.yaml:4:3"
+    ),
     "- dense: __import__('os')": (
         "Dense: units may call only min, max, ceil and floor; got __import__('os')\n  at layers[0] in model.yaml:4:10"
     ),
@@ -97,8 +100,37 @@ LAYER_MISTAKES = {
         "  at layers[0] in model.yaml:4:18: in { } a comma ends the value: put it in quotes"
     ),
     "- relu: {name: a}\n- relu: {name: a}": "model: names must be unique; got 'a'\n  at layers[1] in model.yaml:5:3",
-    "- relu: {name: a/b}": (
-        "Relu: a name must be letters, digits, _ . -, a letter first; got 'a/b'\n  at layers[0] in model.yaml:4:3"
+    "- relu: {name: a b}": (
+        "Relu: a name must be letters, digits, _ . -, its levels joined by /; got 'a b'\n  at layers[0] in model.yaml:4:3"
+    ),
+    "- relu: {name: a//b}": (
+        "Relu: a name must be letters, digits, _ . -, its levels joined by /; got 'a//b'\n  at layers[0] in model.yaml:4:3"
+    ),
+    "- relu: {name: a/}": (
+        "model: a name that is only a number belongs into a repeat; got 'a/'\n  at layers[0] in model.yaml:4:3"
+    ),
+    '- relu: {name: ""}': (
+        "model: a name that is only a number belongs into a repeat; got ''\n  at layers[0] in model.yaml:4:3"
+    ),
+    "- separable_conv: {name: a, filters: 4, kernel: 3}\n- relu: {name: a/depthwise}": (
+        "Relu: names must be unique; got 'a/depthwise'\n"
+        '  at layers[1] "a/depthwise" in model.yaml:5:3, input 1×4×30×30'
+    ),
+    "- unknown": "Unknown: needs the field operator (what it is called where it comes from)\n  at layers[0] in model.yaml:4:3",
+    "- unknown: {operator: fft, output: [1, 3], taps: 4}": (
+        "Unknown: has no such field; got taps\n  at layers[0] in model.yaml:4:3: known: operator, output, seen"
+    ),
+    "- unknown: {operator: fft, output: [0, 3]}": (
+        "Unknown: sizes must be at least 1, the batch among them; got [0, 3]\n  at layers[0] in model.yaml:4:3"
+    ),
+    "- unknown: {operator: fft, output: 3}": "Unknown: output must be a list of integers; got 3\n  at layers[0] in model.yaml:4:3",
+    "- unknown: {operator: fft, output: [1, 3], seen: [[1, 3, 16, 16]]}": (
+        "Unknown: the output of fft is known for inputs of 1×3×16×16 only; got 1×3×32×32\n"
+        '  at layers[0] "Unknown1" in model.yaml:4:3, input 1×3×32×32'
+    ),
+    "- unknown: 3": "Unknown: needs the field operator (what it is called where it comes from)\n  at layers[0] in model.yaml:4:3",
+    "- repeat: {times: 2, start: -1, layers: [relu]}": (
+        "repeat: start must be a number between 0 and 1,000,000; got -1\n  at layers[0] in model.yaml:4:3"
     ),
     "- relu: {from: later}\n- relu: {name: later}": (
         "from: must name an input or an earlier layer; got later\n  at layers[0] in model.yaml:4:3: known: image"

@@ -74,6 +74,25 @@ SMALL = {  # a line of a spec and its inputs: reads, and elements of its tensors
     ("conv_transpose: {filters: 2, kernel: 2, stride: 3}", ((1, 2, 2, 2),)): ((8,), 18),
     ("dense: 3", ((2, 4),)): ((8,), 15),
     ("matmul", ((1, 2, 3), (1, 3, 2))): ((6, 6), 0),
+    ("attention: {causal: true, window: 2}", ((1, 1, 2, 2), (1, 1, 4, 2), (1, 1, 4, 2))): (
+        (4, 6, 6),
+        0,
+    ),  # not the first key
+    ("experts: {top_k: 2, hidden: 2}", ((1, 1, 3), (1, 1, 2))): ((3, 2), 36),
+    ("attention: {window: 1}", ((1, 1, 3, 2),) * 3): ((0, 0, 6), 0),  # every query takes the value in its place
+    ("einsum: {equation: 'bij,bjk->bki'}", ((1, 2, 3), (1, 3, 2))): ((6, 6), 0),
+    ("rnn: 2", ((1, 2, 3),)): ((6,), 2 * 3 + 2 * 2 + 4),
+    ("rnn: 2", ((2, 1, 3),)): ((6,), 6 + 4),  # one step, from a state of zeros
+    # one step of an lstm has nothing to forget, one of a gru nothing to reset
+    ("lstm: {units: 2, layers: 2, projection: 1}", ((2, 1, 3),)): ((6,), 6 * (3 + 2) + 2 + 6 * (1 + 2) + 2),
+    ("gru: {units: 2, bidirectional: true}", ((1, 1, 3),)): ((3,), 2 * 6 * (3 + 2)),
+    ("gru: {units: 2, biases: 1}", ((1, 1, 3),)): ((3,), 4 * (3 + 1)),
+    ("lstm: {units: 2, bidirectional: true, returns: last}", ((1, 2, 1),)): ((2,), 2 * 8 * (1 + 2 + 2)),
+    ("lstm: {units: 3, projection: 2}", ((1, 3, 1),)): ((3,), 12 * (1 + 2 + 2) + 6),
+    ("gru: {units: 2, reset_after: false, biases: 1}", ((1, 3, 2),)): ((6,), 6 * (2 + 2 + 1)),
+    ("learned_position: 5", ((1, 3, 2),)): ((6,), 6),  # the first rows of the table
+    ("sinusoidal_position: 5", ((1, 3, 2),)): ((6,), 6),
+    ("rotary: {length: 5, features: 2}", ((1, 2, 3, 3),)): ((18,), 6),  # cosines and sines of three positions
     ("max_pool: 2", ((1, 2, 5, 5),)): ((32,), 0),  # the last row and column are dropped
     ("max_pool: {kernel: 2, stride: 3}", ((1, 1, 7, 8),)): ((24,), 0),
     ("max_pool: {kernel: 2, padding: 1, dilation: 2}", ((1, 2, 1),)): ((0,), 0),  # both taps step over the only cell
@@ -120,7 +139,7 @@ AT_LEAST = [  # an interpolation reads at least one cell for each output cell
     ("resize: {size: [2, 3], mode: bicubic}", (1, 1, 8, 8), 6),
     ("resize: {size: [3, 5], mode: bilinear}", (1, 1, 5, 5), 15),
 ]
-NO_TRAFFIC = {"identity", "flatten", "reshape", "permute"} | {
+NO_TRAFFIC = {"identity", "flatten", "reshape", "permute", "split_heads"} | {
     name for name, kind in KINDS.items() if kind.cls.__name__ == "Dropout"
 }
 
@@ -213,7 +232,7 @@ def test_stops_and_taps_that_meet_an_axis(window, n, stops):
 
 # --- the backward pass: products and what they touch
 
-LINEAR = [asked for asked in SMALL if asked[0].split(":")[0] in ("conv", "conv_transpose", "dense", "matmul")]
+LINEAR = [asked for asked in SMALL if asked[0].split(":")[0] in ("conv", "conv_transpose", "dense", "matmul", "einsum")]
 
 
 @pytest.mark.parametrize("asked", LINEAR, ids=str)

@@ -9,13 +9,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from archcalc import Model, load, loads
-from archcalc.dialects.yaml import zoo_names
 from archcalc.errors import LayerError, ModelError
-from archcalc.layers import KINDS, AvgPool, Conv, ConvTranspose, Embedding, Layer, MaxPool, PReLU, SeparableConv
+from archcalc.layers import KINDS, AvgPool, Conv, ConvTranspose, Layer, MaxPool, PReLU, SeparableConv
 from archcalc.layers.windowed import per_axis, unchecked
 from archcalc.model.walk import answer
 from tests.asking import model_of
 from tests.cases import CASES
+from tests.zoo import SLOWLY
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -32,7 +32,8 @@ def run(layer, xs):
     """Output shape, tensors by name and shape, and MACs of the real module on the meta device."""
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         made = module(layer, *xs).eval()
-        y = made(*[torch.empty(x, dtype=torch.int64 if isinstance(layer, Embedding) else None) for x in xs])
+        dtypes = [None if dtype is None else getattr(torch, dtype) for dtype in dtypes_of(layer, tuple(xs))]
+        y = made(*[torch.empty(x, dtype=dtype) for x, dtype in zip(xs, dtypes, strict=True)])
     tensors = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
     return tuple(y.shape), tensors, counter.get_total_flops() // 2
 
@@ -68,7 +69,7 @@ def agrees(layer: Layer, xs):
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{n}-{case.line[:50]}" for n, case in enumerate(CASES)])
 def test_cases(case):
-    shapes = dict(zip(model_of(case).inputs, case.inputs, strict=True))
+    shapes = dict(zip(model_of(case).inputs, case.inputs or [(1, 1)], strict=True))
     uses = model_of(case).walk(shapes)
     for use in uses:
         agrees(use.layer, use.xs)
@@ -87,7 +88,7 @@ def test_ceil_mode_sizes(n, kernel, stride, ceil):
             real(torch.zeros(1, 1, n))
 
 
-@pytest.mark.parametrize("name", zoo_names())
+@pytest.mark.parametrize("name", SLOWLY)
 def test_every_layer_of_the_zoo(name):
     """Each distinct use in a network, at its own size and at another one."""
     model = load(f"zoo:{name}")

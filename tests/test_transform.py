@@ -11,10 +11,10 @@ import archcalc
 from archcalc import Input, Model, load, loads
 from archcalc.cli.main import main
 from archcalc.crosscheck.facts import randomised
-from archcalc.dialects.yaml import zoo_names
 from archcalc.dialects.yaml_write import changed, flow, rewritten, same, scalar, written
 from archcalc.errors import ModelError
 from archcalc.questions.convolutional import sliding
+from tests.zoo import SLOWLY
 
 
 def of(lines, inputs="{x: [3, 33, 29]}", more=""):
@@ -368,7 +368,7 @@ def test_separable_says_what_it_saves_and_that_it_is_another_network():
 # Specs that are written
 
 
-@pytest.mark.parametrize("name", zoo_names())
+@pytest.mark.parametrize("name", SLOWLY)
 def test_a_spec_in_one_style_is_the_same_model(name):
     model = load(f"zoo:{name}")
     again = loads(rewritten(model), name)
@@ -383,7 +383,7 @@ def test_a_spec_in_one_style_is_the_same_model(name):
     assert rewritten(again) == rewritten(model)
 
 
-@pytest.mark.parametrize("name", zoo_names())
+@pytest.mark.parametrize("name", SLOWLY)
 def test_a_flat_list_is_the_same_model_but_for_levels_of_names(name):
     model = load(f"zoo:{name}")
     again = loads(written(model), name)
@@ -392,7 +392,7 @@ def test_a_flat_list_is_the_same_model_but_for_levels_of_names(name):
 
 
 @pytest.mark.parametrize("to", ["fully_convolutional", "collapsed", "folded", "separable"])
-@pytest.mark.parametrize("name", zoo_names())
+@pytest.mark.parametrize("name", SLOWLY)
 def test_what_is_written_of_a_transform_reads_back(name, to):
     try:
         made = getattr(load(f"zoo:{name}"), to)()

@@ -15,11 +15,11 @@ import archcalc
 from archcalc.algebra.ops import Ops
 from archcalc.cli.main import main
 from archcalc.dialects.spec_line import line_of, spec_of
-from archcalc.dialects.yaml import zoo_names
 from archcalc.errors import CannotRun, UsageError
 from archcalc.layers import KINDS, Conv, Dropout, MaxPool, Resize
 from tests.asking import layer_of
 from tests.cases import CASES
+from tests.zoo import SLOWLY
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -27,7 +27,7 @@ from archcalc.crosscheck import cost, page, verify  # noqa: E402
 from archcalc.hardware.device import device  # noqa: E402
 
 
-@pytest.mark.parametrize("name", zoo_names())
+@pytest.mark.parametrize("name", SLOWLY)
 def test_every_network_of_the_zoo_at_two_sizes(name):
     model = archcalc.load(f"zoo:{name}")
     found = archcalc.verify(model, samples=1, seed=1)

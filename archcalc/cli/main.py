@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from archcalc import __version__
-from archcalc.cli import parsers, parsers_costs, parsers_drawing, parsers_geometry, parsers_maps, parsers_transforms
+from archcalc.cli import (
+    parsers,
+    parsers_costs,
+    parsers_decode,
+    parsers_drawing,
+    parsers_geometry,
+    parsers_maps,
+    parsers_reconcile,
+    parsers_transforms,
+)
 from archcalc.cli.parsing import adder
 from archcalc.errors import ArchcalcError, CannotRun, ModelError, UsageError
 
@@ -65,10 +74,12 @@ def parser() -> argparse.ArgumentParser:
     rooms = (
         parsers.ASKED,
         parsers_costs.ASKED,
+        parsers_decode.ASKED,
         parsers_geometry.ASKED,
         parsers_maps.ASKED,
         parsers_drawing.ASKED,
         parsers_transforms.ASKED,
+        parsers_reconcile.ASKED,
         parsers.LISTED,
     )
     for command in (command for room in rooms for command in room):

@@ -7,6 +7,8 @@ import msgspec
 from archcalc.algebra.dtype import BITS
 from archcalc.dialects.fields import COMMON, Field, fields_of
 from archcalc.dialects.yaml_spec import KEYS, QUANTITIES, ROW_QUANTITIES
+from archcalc.dialects.yaml_unknown import FIELDS as UNKNOWN_FIELDS
+from archcalc.dialects.yaml_unknown import UNKNOWN
 from archcalc.layers.layer import KINDS
 
 NAME = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_.-]*$"}
@@ -98,8 +100,10 @@ def _line(name: str, argument: dict[str, Any]) -> dict[str, Any]:
 
 def _structures() -> dict[str, dict[str, Any]]:
     residual = _object({"layers": LAYERS, "shortcut": LAYERS}, ["layers"])
-    repeat = _object({"times": INTEGER, "layers": LAYERS}, ["times", "layers"])
-    return {"residual": {"anyOf": [LAYERS, residual]}, "repeat": repeat}
+    repeat = _object({"times": INTEGER, "start": INTEGER, "layers": LAYERS}, ["times", "layers"])
+    unknown = {field.name: {"description": field.meaning, **_type(field.type)} for field in UNKNOWN_FIELDS.values()}
+    needed = [field.name for field in UNKNOWN_FIELDS.values() if field.required]
+    return {"residual": {"anyOf": [LAYERS, residual]}, "repeat": repeat, UNKNOWN: _object(unknown, needed)}
 
 
 def _kind(kind: str) -> dict[str, Any]:

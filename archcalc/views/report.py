@@ -76,7 +76,7 @@ def closing(report: Any, width: int) -> list[str]:
     convention = CONVENTIONS[report.convention]
     lines = [
         f"params   {mark}{grouped(totals.params)}{_split(totals)}",
-        f"MACs     {mark}{grouped(totals.macs)}{_rounded(totals.macs)}{_padding(totals)}",
+        f"MACs     {mark}{grouped(totals.macs)}{_rounded(totals.macs)}{_padding(totals, masked=report.masked)}",
         f"FLOPs    {mark}{grouped(totals.flops)}{_rounded(totals.flops)},"
         f" convention {convention.name}: {convention.meaning}",
         f"memory   weights {_bytes(totals.weight_bytes)}, outputs of all layers {_bytes(totals.output_bytes)}"
@@ -95,6 +95,7 @@ def _layout(report: Any, name: str, layout: str) -> str:
 def _split(totals: Any) -> str:
     frozen = totals.params - totals.trainable_params
     parts = [f"{grouped(frozen)} of them frozen"] if frozen else []
+    parts += [f"{grouped(totals.active_params)} of them active for each token"] if totals.active_params else []
     parts += [f"{grouped(totals.buffers)} buffer values beside them"] if totals.buffers else []
     return f" ({', '.join(parts)})" if parts else ""
 
@@ -103,9 +104,10 @@ def _rounded(n: int) -> str:
     return f" = {si(n)}" if n >= 10**6 else ""
 
 
-def _padding(totals: Any) -> str:
+def _padding(totals: Any, *, masked: bool) -> str:
     spared = totals.macs - totals.macs_exact
-    return f", {grouped(totals.macs_exact)} without those on padding or cropped borders" if spared else ""
+    pairs = "of masked pairs, " if masked else ""
+    return f", {grouped(totals.macs_exact)} without those {pairs}on padding or cropped borders" if spared else ""
 
 
 def _bytes(n: int) -> str:
