@@ -185,6 +185,24 @@ def test_windows_and_copies():
     assert (report.output, report.status) == (tuple(Copies()(torch.randn(3, 2, 12, 8)).shape), "complete")
 
 
+class Tables(nn.Module):
+    """Sums over letters whose second operand has no batch, and one that joins letters of both."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.drop = nn.Parameter(torch.zeros(5, 7, 4)), nn.Dropout(0.1, inplace=True)
+
+    def forward(self, x):
+        y = torch.einsum("byhwc,hkc->byhwk", x, self.table)
+        return torch.einsum("byhwk,byvwk->bvhw", self.drop(y), y)
+
+
+def test_sums_over_letters():
+    report = archcalc.from_torch(Tables(), torch.empty(1, 3, 5, 6, 4), dynamic="batch").report(batch=2)
+    counted, output = macs(Tables(), (2, 3, 5, 6, 4))
+    assert (report.totals.macs, report.output, report.status) == (counted, output, "complete")
+
+
 class Sequence(nn.Module):
     def __init__(self, batch_first):
         super().__init__()
@@ -356,27 +374,27 @@ def test_a_callable_is_called_and_a_module_is_taken(capsys):
         (
             "py:nets_of_mine",
             UsageError,
-            "py:: must be package.module:callable; got 'nets_of_mine'\n  such as py:torchvision.models:resnet50 --input 3x224x224",
+            "py: must be package.module:callable; got 'nets_of_mine'\n  such as py:torchvision.models:resnet50 --input 3x224x224",
         ),
         (
             "py:nets_of_mine:nett",
             ModelError,
-            "py:: nets_of_mine has no nett; got nets_of_mine:nett\n  did you mean net?",
+            "py: nets_of_mine has no nett; got nets_of_mine:nett\n  did you mean net?",
         ),
         (
             "py:nots_of_mine:net",
             ModelError,
-            "py:: nots_of_mine must be importable; got ModuleNotFoundError: No module named 'nots_of_mine'",
+            "py: nots_of_mine must be importable; got ModuleNotFoundError: No module named 'nots_of_mine'",
         ),
         (
             "py:nets_of_mine:fails",
             ModelError,
-            "py:: nets_of_mine:fails must make a module; got RuntimeError: no weights\n  its arguments are given by --set NAME=VALUE",
+            "py: nets_of_mine:fails must make a module; got RuntimeError: no weights\n  its arguments are given by --set NAME=VALUE",
         ),
         (
             "py:nets_of_mine:number",
             ModelError,
-            "py:: must name a module, or what makes one; got nets_of_mine:number is int",
+            "py: must name a module, or what makes one; got nets_of_mine:number is int",
         ),
     ],
 )
@@ -391,7 +409,7 @@ def test_a_size_is_needed():
     with pytest.raises(UsageError) as caught:
         archcalc.load("py:nets_of_mine:net")
     assert str(caught.value) == (
-        "py:: needs the size of an input, with the channels; got none\n"
+        "py: needs the size of an input, with the channels; got none\n"
         "  such as py:torchvision.models:resnet50 --input 3x224x224"
     )
     with pytest.raises(ModelError, match="the module must run on these inputs"):

@@ -307,7 +307,7 @@ COMMAND_MISTAKES = {
     ("report", "zoo:resnet51"): (3, "zoo: has no such model; got resnet51\n  did you mean resnet50?"),
     ("report", "."): (3, "model: must be a file; got the directory ."),
     ("layers", "con"): (2, "layers: no such kind; got con\n  did you mean conv?"),
-    ("zoo", "vgg61"): (2, "zoo: has no such model; got vgg61\n  did you mean vgg16?"),
+    ("zoo", "vgg166"): (2, "zoo: has no such model; got vgg166\n  did you mean vgg16?"),
     ("check", "model.yaml"): (
         2, "check: needs an expect: block in the model or a budget such as --max-params 10k; got neither"
     ),

@@ -13,6 +13,7 @@ from functools import reduce
 from typing import Any
 
 from archcalc.algebra.num import LIMIT, is_symbolic, largest, smallest
+from archcalc.algebra.size import Axes
 from archcalc.errors import ModelError, nearest
 
 LENGTH = 200  # characters
@@ -133,7 +134,8 @@ def _binary(op: ast.operator, left: Any, right: Any) -> Any:
 
 def _named(name: str, names: Mapping[str, Any]) -> Any:
     if name not in names:
-        raise _Refused("must use names that are known here", name, nearest(name, names))
+        numbers = [known for known, value in names.items() if not isinstance(value, Axes)]
+        raise _Refused("must use names that are known here", name, nearest(name, numbers))
     value = names[name]
     if is_symbolic(value):
         return value

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from archcalc.cli.common import as_json, format_of, keep_the_model, model_of, width, write
 from archcalc.dialects import yaml_fold, yaml_write
+from archcalc.dialects.sources import PYTHON
 from archcalc.errors import CannotRun, ModelError, UsageError
 from archcalc.model.sizes import parse
 from archcalc.questions.convolutional import Sliding, sliding
@@ -62,7 +63,8 @@ def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together."""
     if options.at is not None and options.to != "fully-convolutional":
         raise UsageError("--at", "goes with --to fully-convolutional", f"--to {options.to or 'nothing'}")
-    if options.to in (None, "blocks") and (options.input or options.format or options.weights):
+    size = options.input and not options.model.startswith(PYTHON)  # Python code is traced at a size
+    if options.to in (None, "blocks") and (size or options.format or options.weights):
         which = "without --to" if options.to is None else "--to blocks"
         raise UsageError("convert", f"{which} takes no --input, --json or --weights", "one of them")
     if (options.weights is None) != (options.weights_to is None):

@@ -31,11 +31,7 @@ RELATIONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_e
 
 @operator(*PLAIN)
 def plain(op: Op) -> Any:
-    return op.add(layers.Activation, {"function": PLAIN[op.name]}, op.x(_first(op)))
-
-
-def _first(op: Op) -> str:
-    return "input" if "input" in op.given else "self"
+    return op.add(layers.Activation, {"function": PLAIN[op.name]}, op.x())
 
 
 @operator(*WITH_ALPHA)
@@ -247,7 +243,7 @@ def resize(op: Op) -> Any:
     corners = bool(op.given.get("align_corners")) and mode != "nearest"
     scale = _whole_scale(op)
     fields: dict[str, Any] = {"scale": scale} if scale else {"size": one(op.sizes.shape(op.y[2:]))}
-    return op.add(layers.Resize, fields | {"mode": mode, "align_corners": corners}, op.x(_first(op)))
+    return op.add(layers.Resize, fields | {"mode": mode, "align_corners": corners}, op.x())
 
 
 def _whole_scale(op: Op) -> Any:

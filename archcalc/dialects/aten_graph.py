@@ -98,9 +98,14 @@ class Op:
         """A list of integers, some of which may be sizes."""
         return self.sizes.shape(self[name])
 
-    def shape(self, name: str = "input") -> Shape:
-        """The shape of a tensor among the arguments, as PyTorch has it."""
-        return tuple(self.given[name].meta["val"].shape)
+    @property
+    def first(self) -> str:
+        """What the tensor goes by that an operator works on."""
+        return "input" if "input" in self.given else "self"
+
+    def shape(self, name: str = "") -> Shape:
+        """The shape of a tensor among the arguments, as PyTorch has it; by default of the one that is worked on."""
+        return tuple(self.given[name or self.first].meta["val"].shape)
 
     @property
     def y(self) -> Shape:
@@ -115,9 +120,9 @@ class Op:
             return None
         return None if value.name in self.network.standing else value
 
-    def x(self, name: str = "input", axes: int | None = None) -> "Draft | str":
+    def x(self, name: str = "", axes: int | None = None) -> "Draft | str":
         """A tensor among the arguments as what a layer can read, with leading axes of size 1 up to `axes`."""
-        return self.tensor(self.given[name], axes)
+        return self.tensor(self.given[name or self.first], axes)
 
     def tensor(self, node: fx.Node, axes: int | None = None) -> "Draft | str":
         return self.network.tensor(node, self, axes)
@@ -173,7 +178,8 @@ class Importer:
             if name not in OPERATORS:
                 raise Unclear(name)
             return OPERATORS[name](op)
-        except (Unclear, LayerError, NoSize):
+        except (Unclear, LayerError, NoSize, LookupError, TypeError, ValueError, AttributeError):
+            # the latter: an overload, or a value of an argument, that the operator's function does not know
             del self.drafts[before:]
             self.sources = {key: draft for key, draft in self.sources.items() if key in made}
             return self.not_understood(op)

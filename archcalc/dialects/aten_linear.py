@@ -1,11 +1,14 @@
 """PyTorch's operators with weights or products: convolution, matrices, attention, recurrence, norms, embeddings."""
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from archcalc import layers
 from archcalc.dialects.aten_graph import Draft, Held, Op, Unclear, operator
-from archcalc.dialects.aten_shapes import one, reshaped
+from archcalc.dialects.aten_shapes import one, permuted, reshaped
+from archcalc.errors import LayerError
 
 
 def weights(op: Op, *names: str) -> list[Held | None]:
@@ -114,7 +117,48 @@ def einsum(op: Op) -> Any:
     equation, operands = op["equation"], op.given["tensors"]
     if len(operands) != 2:
         raise Unclear("einsum of other than two operands")
-    return op.add(layers.Einsum, {"equation": equation.replace(" ", "")}, *map(op.tensor, operands))
+    equation = equation.replace(" ", "")
+    try:
+        return op.add(layers.Einsum, {"equation": equation}, *map(op.tensor, operands))
+    except LayerError:  # letters that the kind does not take, such as a table that has no batch
+        return _as_matrices(op, *re.split(",|->", equation))
+
+
+def _as_matrices(op: Op, first: str, second: str, output: str) -> Draft | str:
+    """A sum over letters as a product of matrices, whose axes are the letters of both, of one, and those summed."""
+    sizes: dict[str, Any] = {}
+    operands = []
+    for node, letters in zip(op.given["tensors"], (first, second), strict=True):
+        shape = tuple(node.meta["val"].shape)
+        sizes |= dict(zip(letters, shape, strict=True))
+        operands.append((op.tensor(node), shape, letters))
+    both = [letter for letter in output if letter in first and letter in second]
+    left, right = ([n for n in output if n in own and n not in both] for own in (first, second))
+    summed = [letter for letter in first if letter in second and letter not in output]
+    if {*both, *left, *summed} != set(first) or {*both, *right, *summed} != set(second):
+        raise Unclear("letters that are summed over in one operand alone")
+    groups = [(both, left, summed), (both, summed, right)]
+    matrices = [_grouped(op, *operand, group, sizes) for operand, group in zip(operands, groups, strict=True)]
+    whole = tuple(math.prod(sizes[letter] for letter in group) for group in (both, left, right))
+    made = op.add(layers.MatMul, {}, *matrices, shape=whole)
+    order = [*both, *left, *right]
+    shape = tuple(sizes[letter] for letter in order)
+    return permuted(op, reshaped(op, made, whole, shape), shape, [order.index(letter) for letter in output])
+
+
+def _grouped(
+    op: Op,
+    source: Draft | str,
+    shape: tuple[Any, ...],
+    letters: str,
+    groups: Sequence[list[str]],
+    sizes: dict[str, Any],
+) -> Draft | str:
+    """An operand with the letters of each group joined."""
+    order = [letter for group in groups for letter in group]
+    moved = permuted(op, source, shape, [letters.index(letter) for letter in order])
+    joined = tuple(math.prod(sizes[letter] for letter in group) for group in groups)
+    return reshaped(op, moved, tuple(sizes[letter] for letter in order), joined)
 
 
 @operator("scaled_dot_product_attention")

@@ -22,7 +22,7 @@ def load(path: str, settings: Mapping[str, Any], input: Sizes | Mapping[str, Siz
     path, at, size = path.partition("@")
     given = parse([size]) if at else input
     if given is None:
-        raise UsageError("py:", "needs the size of an input, with the channels", "none", way_out=f"{EXAMPLE}")
+        raise UsageError("py", "needs the size of an input, with the channels", "none", way_out=f"{EXAMPLE}")
     with _aside():
         module = _made(path, settings)
         return _imported(module, given, path.rpartition(":")[2])
@@ -55,7 +55,7 @@ def _made(path: str, settings: Mapping[str, Any]) -> Any:
             raise UsageError("--set", "are arguments of a callable", f"{path} is a module")
         return found
     if not callable(found):
-        raise ModelError("py:", "must name a module, or what makes one", f"{path} is {type(found).__name__}")
+        raise ModelError("py", "must name a module, or what makes one", f"{path} is {type(found).__name__}")
     errors = []
     for device in ("meta", "cpu"):  # what reads values while it is made cannot be made on meta
         try:
@@ -67,9 +67,9 @@ def _made(path: str, settings: Mapping[str, Any]) -> Any:
     else:
         given = f"it is called with {', '.join(settings)}"
         way_out = given if settings else "its arguments are given by --set NAME=VALUE"
-        raise ModelError("py:", f"{path} must make a module", said(errors[-1]), way_out=way_out)
+        raise ModelError("py", f"{path} must make a module", said(errors[-1]), way_out=way_out)
     if not isinstance(made, torch.nn.Module):
-        raise ModelError("py:", f"{path} must make a torch.nn.Module", type(made).__name__)
+        raise ModelError("py", f"{path} must make a torch.nn.Module", type(made).__name__)
     return made
 
 
@@ -77,15 +77,15 @@ def _found(path: str) -> Any:
     """What stands at package.module:name."""
     where, colon, name = path.partition(":")
     if not colon or not where or not name:
-        raise UsageError("py:", "must be package.module:callable", repr(path), way_out=EXAMPLE)
+        raise UsageError("py", "must be package.module:callable", repr(path), way_out=EXAMPLE)
     try:
         found = importlib.import_module(where)
     except (Exception, SystemExit) as error:  # whatever the user's code does while it is imported
-        raise ModelError("py:", f"{where} must be importable", said(error)) from None
+        raise ModelError("py", f"{where} must be importable", said(error)) from None
     for part in name.split("."):
         if not hasattr(found, part):
             near = nearest(part, [name for name in dir(found) if not name.startswith("_")])
-            raise ModelError("py:", f"{where} has no {part}", path, way_out=near if "did you" in near else "")
+            raise ModelError("py", f"{where} has no {part}", path, way_out=near if "did you" in near else "")
         found = getattr(found, part)
     return found
 
