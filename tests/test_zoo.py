@@ -61,6 +61,7 @@ NETWORKS = {  # parameters, MACs: of the reference implementations, torchvision'
     "fcn_resnet50": (35_322_218, 152_716_512_000),
     "deeplabv3_resnet50": (42_004_074, 178_721_945_088),
     "yolov3": (61_949_149, 32_932_037_632),
+    "swin_t": (28_288_354, 4_490_566_656),
     "vit_b_16": (86_567_656, 17_563_828_224),
     "gpt2": (124_439_808, 145_824_153_600),
     "bert_base": (109_482_240, 12 * (12 * 512 * 768**2 + 2 * 512**2 * 768) + 768**2),
@@ -102,6 +103,7 @@ PUBLISHED = {  # parameters and GMACs, as torchvision 0.29 states them of its we
     "convnext_base": (88_591_464, 15.355),
     "fcn_resnet50": (35_322_218, 152.717),
     "deeplabv3_resnet50": (42_004_074, 178.722),
+    "swin_t": (28_288_354, 4.491),
     "vit_b_16": (86_567_656, 17.564),
 }
 
