@@ -91,6 +91,7 @@ def in_a_process(pair, limit):
     child = os.fork()
     if child == 0:
         os.close(reader)
+        resource.setrlimit(resource.RLIMIT_AS, (24 << 30, 24 << 30))
         try:
             text = repr(compared(*pair, limit))
         except BaseException as error:
@@ -108,8 +109,8 @@ def failed(family, name, reason):
     return dict.fromkeys(FIELDS, "") | {"family": family, "network": name, "status": "failed", "reason": reason}
 
 
-class TooLong(Exception):
-    """The processor time is over."""
+class TooLong(BaseException):
+    """The processor time is over; no error of the network's, and not to be taken for one."""
 
 
 def within(seconds, function):
@@ -129,7 +130,6 @@ def within(seconds, function):
 
 def compared(family, name, limit):
     """One row: the network imported and counted, beside PyTorch's own figures."""
-    resource.setrlimit(resource.RLIMIT_AS, (24 << 30, 24 << 30))
     module, size = made(family, name)
     other = (size[0], size[1] + BIGGER[0], size[2] + BIGGER[1])
     row = dict.fromkeys(FIELDS, "") | {"family": family, "network": name, "size": shown(size), "other": shown(other)}

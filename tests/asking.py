@@ -27,7 +27,7 @@ def model_of(case) -> Model:
 
 
 def report_of(case):
-    return model_of(case).report(batch=case.inputs[0][0] if case.inputs else 1)
+    return model_of(case).report(batch=case.batch)
 
 
 def layer_of(line):

@@ -24,6 +24,10 @@ class Case(NamedTuple):
     def kind(self) -> str:
         return self.line.partition(":")[0]
 
+    @property
+    def batch(self) -> int:
+        return self.inputs[0][0] if self.inputs else 1
+
 
 def one(line, x, out, params, macs, ops, source=CONVENTIONS, **more):
     return Case(line, (x,), out, params, macs, ops, source, **more)

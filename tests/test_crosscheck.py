@@ -48,7 +48,17 @@ WELL_DEFINED = {  # what PyTorch refuses, though the numbers are clear
 
 def known(note):
     """What is said not to be known: copies of permuted tensors, and what a library keeps of a recurrent layer."""
-    return "permuted" in note or Recurrent.keeps_more in note
+    return "permuted" in note or Recurrent.keeps_more in note or clamped(note)
+
+
+def clamped(note):
+    """A slice that may begin before the axis does: which is larger depends on sizes that PyTorch has ruled out."""
+    return "not decided: " in note and "Largest(" in note
+
+
+def inputs_of(model, case):
+    """Full shapes of a case's inputs; the spec of a layer that reads nothing has one that nothing reads."""
+    return dict(zip(model.inputs, case.inputs or [(1, *item.shape) for item in model.inputs.values()], strict=True))
 
 
 def checks_of(layer, *xs):
@@ -62,10 +72,14 @@ def differing(layer, *xs):
 @pytest.mark.parametrize("case", CASES, ids=[f"{n}-{case.line[:50]}" for n, case in enumerate(CASES)])
 def test_every_fact_of_every_case(case):
     model = model_of(case)
-    shapes = dict(zip(model.inputs, case.inputs, strict=True))
+    shapes = inputs_of(model, case)
     bench = Bench(model, model.walk(shapes), shapes, "meta")
     checks = [*bench.in_network(), *bench.by_itself(), bench.whole()]
-    assert [str(check) for check in checks if check.verdict != "equal" and not known(check.note)] == []
+    fixed = "its weights fix every size" if case.kind in ("parameter", "constant") else None
+    differing = [
+        str(check) for check in checks if check.verdict != "equal" and not known(check.note) and check.note != fixed
+    ]
+    assert differing == []
     assert {check.what for check in checks} >= {
         "output",
         "tensors",
@@ -79,15 +93,20 @@ def test_every_fact_of_every_case(case):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_random_configurations_of_every_kind(name):
-    """A small share of what `archcalc verify --kinds --cases 10000` looks at; others in every run."""
+    """A small share of what `archcalc verify --kinds --cases 10000` looks at; others in every long run."""
     from archcalc.crosscheck.kinds import SHARE, USUAL, verified
 
     share = SHARE.get(KINDS[name].cls, USUAL)
     number = (9 if share == max(SHARE.values()) else 3) * share * settings().max_examples // 150
-    found = verified(KINDS[name], number, "meta", seed=random.randrange(2**32))  # noqa: S311
+    seed = 0 if settings().derandomize else random.randrange(2**32)  # noqa: S311
+    found = verified(KINDS[name], number, "meta", seed=seed)
     assert found.failure is None, str(found.failure)
     assert found.cases > number // 2
     notes = {check.note for check in found.unchecked}
+    if name in ("reshape", "parameter", "constant"):  # with all sizes given, there is none to leave open
+        notes -= {"its weights fix every size"}
+    if name == "slice":
+        notes = {note for note in notes if not clamped(note)}
     if name == "reshape":  # its quotients are of products of all sizes
         notes = {note for note in notes if not note.endswith("residue classes are too many to look at")}
     assert notes <= WELL_DEFINED
@@ -97,7 +116,7 @@ def test_every_kind_has_a_strategy_a_program_a_module_and_says_what_it_keeps():
     assert {kind.cls for kind in KINDS.values()} == set(STRATEGIES)
     for case in CASES:
         model = model_of(case)
-        for use in model.walk(dict(zip(model.inputs, case.inputs, strict=True))):
+        for use in model.walk(inputs_of(model, case)):
             assert naive.has_program(use.layer)
             assert use.layer.saved(use.xs, use.answers.y) is not None
 

@@ -386,3 +386,12 @@ def test_wrong_arguments_from_python():
         archcalc.load("zoo:digits").fit()
     with pytest.raises(UsageError, match="--multiple: must be at least 1; got 0"):
         archcalc.load("zoo:digits").fit(10**6, multiple=0)
+
+
+def test_a_peak_that_is_a_lower_bound_is_no_promise():
+    spec = "archcalc: 1\ninputs: {x: [100, 64]}\nlayers: [lstm: 128, dense: 10]"
+    found = archcalc.loads(spec).fit(2**30, training=True)
+    assert (found.status, found.to_dict()["status"]) == ("partial", "partial")
+    assert found.notes[0].startswith("what training keeps is a lower bound: lstm1: it also keeps its gates")
+    assert "may fit: peak" in str(found) and "largest sizes upper bounds" in str(found)
+    assert archcalc.loads(spec).fit(2**30).status == "complete"  # at inference nothing is kept

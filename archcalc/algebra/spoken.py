@@ -145,9 +145,12 @@ def _sum(a: int, b: int, sign: int) -> Spoken:
     """Terms that are the same count together; plain numbers are added up; what is then zero is not said."""
     value = int(a) + sign * int(b)
     terms: list[tuple[int, int]] = []
+    places: dict[Any, list[int]] = {}  # of terms that may be the same
     for part, times in [*_terms(a), *((part, sign * times) for part, times in _terms(b))]:
-        place = next((at for at, (other, _) in enumerate(terms) if _same(part, other)), None)
+        alike = places.setdefault(_outline(part), [])
+        place = next((at for at in alike if _same(part, terms[at][0])), None)
         if place is None:
+            alike.append(len(terms))
             terms.append((part, times))
         elif isinstance(part, Spoken):
             terms[place] = (part, terms[place][1] + times)
@@ -161,13 +164,18 @@ def _sum(a: int, b: int, sign: int) -> Spoken:
     return Spoken(value, Made("sum", parts, signs))
 
 
+def _outline(part: int) -> Any:
+    """What two terms have in common if they are the same."""
+    return (part.made.how, int(part), part.made.name, part.made.signs) if isinstance(part, Spoken) else None
+
+
 def _same(a: int, b: int) -> bool:
     """Are two terms one and the same: both plain, one number, or of one name and value?"""
     if not isinstance(a, Spoken) or not isinstance(b, Spoken):
         return not isinstance(a, Spoken) and not isinstance(b, Spoken)
     if a is b:
         return True
-    if a.made.how != b.made.how or int(a) != int(b) or a.made.name != b.made.name or a.made.signs != b.made.signs:
+    if _outline(a) != _outline(b):
         return False
     if a.made.how == "name":
         return True

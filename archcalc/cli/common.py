@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from archcalc.dialects.fields import take
-from archcalc.dialects.sources import load
+from archcalc.dialects.sources import PYTHON, load
 from archcalc.dialects.yaml_text import read
 from archcalc.errors import ModelError, UsageError
 from archcalc.model.sizes import parse
@@ -49,9 +49,9 @@ def model_of(options: argparse.Namespace) -> Model:
 
 
 def _example(options: argparse.Namespace) -> Any:
-    """The size that the options name, for a model that is traced; None where they name none, or a range of sizes."""
+    """The size that the options name, for Python code, which is traced at a size; None where they name a range."""
     given: list[str] | None = getattr(options, "input", None)
-    if given is None or any(mark in text for text in given for mark in (":", "..")):
+    if given is None or not options.model.startswith(PYTHON) or any(".." in text for text in given):
         return None
     return parse(given)
 

@@ -9,7 +9,7 @@ def decode(add: Adder) -> None:
     what = "one more token of a language model: its MACs, what it reads, and the cache of keys and values"
     decode = add("decode", later("decoding", "decode"), what, (
         "archcalc decode zoo:gpt2 --position 1023",
-        "archcalc decode zoo:gpt2 --position 8191 --batch 16 --dtype bfloat16 --cache-dtype int8 --json",
+        "archcalc decode zoo:llama3_8b --position 8191 --batch 16 --dtype bfloat16 --cache-dtype int8 --json",
     ))  # fmt: skip
     decode.add_argument("model", metavar="MODEL", help="a YAML file, - for standard input, or zoo:NAME")
     place = "of the token, counted from 0: so many stand before it"

@@ -20,6 +20,12 @@ def same(op: Op) -> Any:
     return op.network.values[op.given[name]]
 
 
+@operator("zero", "fill")
+def overwritten(op: Op) -> Any:
+    """Another value written over a tensor: no operation."""
+    return op.network.values[op.given["self"]]
+
+
 @operator("copy")
 def copied(op: Op) -> Any:
     """Values written into a part of another tensor: no operation; who reads that tensor is wired to it as it was."""

@@ -33,6 +33,12 @@ class Fit(Struct, frozen=True):
     largest_input: tuple[int, ...] | None  # of the spatial axes, at the batch asked for
     ways: tuple[Way, ...]  # if what was asked does not fit
     device: str | None = None
+    notes: tuple[str, ...] = ()  # what makes the peak a lower bound, and so the largest sizes upper ones
+
+    @property
+    def status(self) -> str:
+        """Is all of it known?"""
+        return "partial" if self.notes else "complete"
 
     @property
     def fits(self) -> bool:
@@ -48,7 +54,13 @@ class Fit(Struct, frozen=True):
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data."""
         data: dict[str, Any] = to_builtins(self)
-        return {"schema_version": 1, "tool": f"archcalc {__version__}", **data, "fits": self.fits}
+        return {
+            "schema_version": 1,
+            "tool": f"archcalc {__version__}",
+            **data,
+            "fits": self.fits,
+            "status": self.status,
+        }
 
 
 def fit(
@@ -66,6 +78,7 @@ def fit(
     return Fit(
         model.name, asked.shapes, dtype, chosen, room, peak, when, largest_batch(asked, room),
         largest_input(asked, room, multiple), found, device.id if device is not None else None,
+        tuple(asked.account.notes()),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ def text(fit: Any, width: int) -> str:
     inputs = ", ".join(f"{name} {shown(shape)}" for name, shape in fit.inputs.items())
     task = f"training with {fit.choices.optimizer}" if fit.choices.training else "inference"
     lines = textwrap.wrap(f"{fit.model}: {inputs}, {fit.dtype}, {task}", width)
-    verdict = "fits" if fit.fits else "does not fit"
+    verdict = ("fits" if not fit.notes else "may fit") if fit.fits else "does not fit"
     peak, room = fit.peak_bytes, fit.memory_bytes
     lines += ["", *textwrap.wrap(f"{verdict}: peak {grouped(peak)} B = {iec(peak)}, {fit.when}", width),
               f"memory: {grouped(room)} B = {iec(room)}"]  # fmt: skip
@@ -28,6 +28,8 @@ def text(fit: Any, width: int) -> str:
         lines.append(f"largest input at this batch: {size}")
     for way in fit.ways:
         lines += ["", *_way(way, width)] if way is fit.ways[0] else _way(way, width)
+    for note in fit.notes:
+        lines += ["", *textwrap.wrap(f"partial: peaks are lower bounds, largest sizes upper bounds. {note}", width)]
     return "\n".join([*lines, "", *textwrap.wrap(NOT_IN, width)])
 
 
