@@ -11,7 +11,11 @@ import logging
 import os
 import subprocess
 import sys
+import types
 import warnings
+
+# No build of torchvision goes with the CPU build of torch; where it is installed, importing it needs its operators.
+sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
 
 PACKAGES = {  # tool: what is imported, and the distribution that has its version
     "torch": ("torch.utils.flop_counter", "torch"),

@@ -131,7 +131,7 @@ def test_a_user_registers_a_kind_of_their_own():
 
     try:
 
-        @register("scale", example="scale", on=[(1, 4, 8, 8)])
+        @register("learned_scale", example="learned_scale", on=[(1, 4, 8, 8)])
         class Scale(Layer, frozen=True):
             """Multiply every channel by a learned number."""
 
@@ -146,14 +146,14 @@ def test_a_user_registers_a_kind_of_their_own():
 
         from archcalc import loads
 
-        totals = loads("archcalc: 1\ninputs: {x: [4, 8, 8]}\nlayers: [scale, scale]\n").report().totals
+        totals = loads("archcalc: 1\ninputs: {x: [4, 8, 8]}\nlayers: [learned_scale, learned_scale]\n").report().totals
         assert (totals.params, totals.ops.mul) == (8, 512)
         with pytest.raises(TypeError, match="registered already"):
-            register("scale", example="scale", on=[(1, 4)])(Scale)
+            register("learned_scale", example="learned_scale", on=[(1, 4)])(Scale)
         with pytest.raises(TypeError, match="never counts as zero in silence"):
             register("silent", example="silent", on=[(1, 4)])(type("Silent", (Layer,), {}, frozen=True))
     finally:
-        KINDS.pop("scale", None)
+        KINDS.pop("learned_scale", None)
 
 
 def test_composites_fold_to_the_layer_of_the_spec():

@@ -132,6 +132,30 @@ SMALL = {  # a line of a spec and its inputs: reads, and elements of its tensors
     ("reduce_mean: [1]", ((2, 3, 2),)): ((12,), 0),
     ("reduce_sum: -1", ((2, 3, 2),)): ((12,), 0),
     ("reduce_max: 1", ((2, 3, 2),)): ((12,), 0),
+    ("reduce_min: 1", ((2, 3, 2),)): ((12,), 0),
+    ("reduce_prod: 1", ((2, 3, 2),)): ((12,), 0),
+    ("reduce_variance: [1]", ((2, 3, 2),)): ((12,), 0),
+    ("arg_max: 1", ((2, 3, 2),)): ((12,), 0),
+    ("cumulative_sum", ((2, 3, 2),)): ((12,), 0),
+    ("normalize: 1", ((2, 3, 2),)): ((12,), 0),
+    ("clamp: {low: 0, high: 6}", ((1, 2, 3),)): ((6,), 0),
+    ("compare: {relation: less}", ((1, 2, 3), (1, 2, 3))): ((6, 6), 0),
+    ("compare: {value: 0.5}", ((1, 2, 3),)): ((6,), 0),
+    ("where", ((1, 2, 3),) * 3): ((6, 6, 0), 0),  # a condition that holds everywhere chooses the second alone
+    ("slice: {axis: 1, start: 1, step: 2}", ((1, 5, 3),)): ((6,), 0),
+    ("slice: {axis: 1, start: 1, stop: 2, drop: true}", ((1, 5, 3),)): ((3,), 0),
+    ("expand: [-1, 2, 3]", ((1, 1, 3),)): ((3,), 0),
+    ("gather", ((4, 3), (2, 2))): ((3, 4), 0),  # all indices alike: one row
+    ("roll: {axes: 2, shifts: 1}", ((1, 2, 3),)): ((6,), 0),
+    ("flip: 1", ((1, 2, 3),)): ((6,), 0),
+    ("unfold: {kernel: 2, stride: 3}", ((1, 1, 5, 5),)): ((16,), 0),
+    ("unfold: {kernel: 3, padding: 1}", ((1, 2, 3, 3),)): ((18,), 0),
+    ("fold: {size: 5, kernel: 2, stride: 3}", ((1, 4, 4),)): ((16,), 0),
+    ("fold: {size: 4, kernel: 3, padding: 1}", ((1, 9, 16),)): ((100,), 0),  # 10 of 12 taps along each axis
+    ("weighted_conv: {padding: 1}", ((1, 2, 4, 4), (2, 2, 3, 3))): ((32, 36), 0),
+    ("weighted_conv: {stride: 2}", ((1, 2, 5, 6), (2, 2, 1, 1))): ((18, 4), 0),
+    ("parameter: {shape: [2, 3], axes: 3}", ()): ((), 6),
+    ("constant: [1, 3]", ()): ((), 0),
     **{(name, ((1, 2, 3),)): ((6,), 0) for name, kind in KINDS.items() if kind.cls.__name__ == "Activation"},
 }
 AT_LEAST = [  # an interpolation reads at least one cell for each output cell
@@ -155,12 +179,12 @@ def mattering(compute, tensor):
     """Elements of a tensor without which the result could not be told: it moves when they do."""
     import torch
 
-    before, flat, count = compute(), tensor.view(-1), 0
+    before, flat, count = compute().clone().double(), tensor.view(-1), 0  # a result may be the tensor itself
     for place in range(flat.numel()):
         own, moves = flat[place].item(), False
-        for step in (0.1, 3.0, -3.0, 100.0):
+        for step in (0.1, 3.0, -3.0, 100.0, -own):  # the last makes it 0, which a condition tells from all else
             flat[place] = own + step
-            after = compute()
+            after = compute().double()
             moves = moves or not torch.equal(torch.nan_to_num(before, nan=7.0), torch.nan_to_num(after, nan=7.0))
         flat[place] = own
         count += moves
@@ -181,8 +205,10 @@ def real(line, xs):
             tensor.uniform_(0.5, 1.5)
     if line.startswith("embedding"):
         return layer, module, [torch.zeros(x, dtype=torch.long) for x in xs]
+    if line == "gather":
+        return layer, module, [torch.rand(xs[0], dtype=torch.float64), torch.zeros(xs[1], dtype=torch.long)]
     values = [torch.rand(x, dtype=torch.float64) + 0.1 for x in xs]
-    for value in values if line not in ("log", "sqrt") else ():
+    for value in values if line not in ("log", "sqrt", "rsqrt") else ():
         value.view(-1)[::2] *= -1
     return layer, module, values
 
@@ -196,7 +222,8 @@ def test_reads_are_what_a_torch_module_depends_on(asked, expected):
     assert (layer.reads(xs, y), layer.reads_weights(xs, y)) == expected
     with torch.no_grad():
         if not line.startswith("embedding"):
-            assert tuple(mattering(lambda: module(*inputs), x) for x in inputs) == expected[0]
+            numbers = [x for x in inputs if x.is_floating_point()]  # indices are read, and cannot be moved a little
+            assert tuple(mattering(lambda: module(*inputs), x) for x in numbers) == expected[0][: len(numbers)]
         tensors = [*module.parameters(), *(b for b in module.buffers() if b.is_floating_point())]
         assert sum(mattering(lambda: module(*inputs), tensor) for tensor in tensors) == expected[1]
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from archcalc.algebra.field import EACH, SAME, Link, Sees, all_but, shifted
-from archcalc.algebra.num import differ, prod
+from archcalc.algebra.num import differ, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.layers.layer import Graded, Layer, Saved, Scratch, Shape, own, positions_of, register, shown
 
@@ -174,6 +174,11 @@ class Where(Layer, frozen=True):
 
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         return Ops(cmp=prod(y))
+
+    def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
+        """The condition, and one of the others, the smaller: it may be chosen everywhere."""
+        condition, first, second = map(prod, xs)
+        return (condition, 0, second) if less(second, first) else (condition, first, 0)
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
         return (Saved(0, prod(xs[0]), "mask", "bool", wanted_by=(1, 2)),)

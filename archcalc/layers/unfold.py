@@ -121,6 +121,10 @@ class Fold(Layer, frozen=True):
     def sees(self, number: int, xs: Sequence[Shape], y: Shape) -> Sees:
         return Sees((None,) * (len(y) - 1), "lays columns under windows", bound=True)
 
+    def reads(self, xs: Sequence[Shape], y: Shape) -> tuple[int, ...]:
+        """What lies on no padding."""
+        return (prod(y[:2]) * taps_inside(self.windows(xs[0]), y[2:], self.stops),)
+
     def ops(self, xs: Sequence[Shape], y: Shape) -> Ops:
         batch, channels, *sizes = y
         windows = self.windows(xs[0])
