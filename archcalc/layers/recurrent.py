@@ -191,10 +191,14 @@ class Recurrent(Layer, frozen=True):
         return tuple(Saved("own", n, "statistic") for n in (states * self.state, *cells))
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
-        """What every way of running it keeps: its input, each step's state, and the first ones; see `keeps_more`."""
+        """What every way of running it keeps until its gradient is whole: its input, each step's state; see `keeps_more`.
+
+        Where it gives the last state alone, that is the output.
+        """
         whole = self.steps(xs[0]) * self.state
-        every = Saved("output", whole) if self.returns == "sequence" else Saved("own", whole, "statistic")
-        return (Saved(0, prod(xs[0])), every, *self.first_states(xs[0]))
+        if self.returns == "sequence":
+            return (Saved(0, prod(xs[0])), Saved("output", whole))
+        return (Saved(0, prod(xs[0])), Saved("own", whole - prod(y), "statistic"), Saved("output", prod(y)))
 
     def scratch(self, xs: Sequence[Shape], y: Shape, training: bool, graded: Graded, device: str = "cuda") -> Scratch:
         """The last states, which it gives beside the sequence."""
