@@ -243,6 +243,26 @@ def test_a_computed_kernel():
     assert report.status == "complete"
 
 
+class Transformed(nn.Module):
+    """Matrices that are buffers are no parameters; what multiplies by them costs as much."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("matrix", torch.ones(5, 4))
+        self.register_buffer("kernel", torch.ones(2, 3, 3, 3))
+
+    def forward(self, x):
+        y = F.conv2d(x, self.kernel)
+        return torch.addcmul(x.new_ones(5), F.linear(y.mean(2)[:, 0, :4], self.matrix), x.new_ones(1, 5))
+
+
+def test_matrices_that_are_buffers():
+    report = archcalc.from_torch(Transformed(), torch.empty(1, 3, 8, 8), dynamic="batch").report(batch=2)
+    counted, output = macs(Transformed(), (2, 3, 8, 8))
+    assert (report.totals.macs, report.output, report.status) == (counted, output, "complete")
+    assert (report.totals.params, report.totals.buffers) == (0, 20 + 54)
+
+
 class Odd(nn.Module):
     def forward(self, x):
         return torch.fft.fft(x).abs().relu()

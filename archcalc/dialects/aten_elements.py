@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 from torch import fx
 
 from archcalc import layers
@@ -115,6 +116,19 @@ def with_number(op: Op, function: str, source: Any, number: Any) -> Any:
         factor = value if function == "multiply" else 1 / value if value else math.inf
         return op.add(layers.Activation, {"function": "scale", "alpha": factor}, source)
     return op.add(layers.Activation, {"function": "shift", "alpha": value if function == "add" else -value}, source)
+
+
+@operator("addcmul", "addcdiv")
+def add_product(op: Op) -> Any:
+    """A tensor and the product or quotient of two others."""
+    if op["value"] != 1:
+        raise Unclear("a sum with a factor")
+    function = "multiply" if op.name == "addcmul" else "divide"
+    factors = [op.x(name, len(op.y)) for name in ("tensor1", "tensor2")]
+    shape = tuple(torch.broadcast_shapes(op.shape("tensor1"), op.shape("tensor2")))  # type: ignore[no-untyped-call]
+    shape = (*[1] * (len(op.y) - len(shape)), *shape)
+    made = op.add(layers.Combine, {"function": function}, *factors, shape=shape)
+    return op.add(layers.Combine, {"function": "add"}, op.x("self", len(op.y)), made)
 
 
 @operator("rsub")

@@ -116,8 +116,8 @@ class Op:
         """The tensor of the module's that an argument is, if it is one itself and does not stand as a node already."""
         given = self.given.get(name)
         value = self.network.values.get(given) if isinstance(given, fx.Node) else None
-        if not isinstance(value, Held) or value.role == "constant":
-            return None
+        if not isinstance(value, Held) or (value.role != "trainable" and not name.startswith("running")):
+            return None  # a matrix that is a buffer is no parameter of the layer that multiplies by it
         return None if value.name in self.network.standing else value
 
     def x(self, name: str = "", axes: int | None = None) -> "Draft | str":

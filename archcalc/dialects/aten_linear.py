@@ -75,10 +75,10 @@ def linear(op: Op) -> Any:
 
 def _computed_linear(op: Op) -> Any:
     """A dense layer whose weights are computed: a product of two inputs, and a sum."""
-    axes = len(op.shape())
-    if axes < 3:
-        raise Unclear("a computed matrix, and rows without a further axis")
-    made = op.add(layers.MatMul, {"transpose_second": True}, op.x(), op.x("weight", axes), shape=op.y)
+    axes = max(len(op.shape()), 3)
+    whole = (*[1] * (axes - len(op.y)), *op.y)
+    made: Any = op.add(layers.MatMul, {"transpose_second": True}, op.x("", axes), op.x("weight", axes), shape=whole)
+    made = reshaped(op, made, whole, op.y)
     return op.add(layers.Combine, {"function": "add"}, made, op.x("bias", len(op.y))) if op.has("bias") else made
 
 
