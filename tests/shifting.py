@@ -4,14 +4,14 @@ from math import prod
 
 import torch
 
-from archcalc.crosscheck.facts import FAR, randomised
+from archcalc.crosscheck.facts import FAR, POSITIVE, randomised, rows_of
 from archcalc.dialects import torch_network
 from archcalc.errors import ModelError
-from archcalc.layers import AvgPool, Embedding, Flatten, Recurrent, Reshape
+from archcalc.layers import AvgPool, Flatten, Recurrent, Reshape, Where
+from archcalc.layers.shifts_moves import BATCH
 from archcalc.questions.properties import input_places
 
 SAME, OTHER = 1e-9, 1e-7
-POSITIVE = ("log", "sqrt")
 LOW = {1: 61, 2: 29, 3: 23}  # cells along each of so many axes
 ROOM = 12  # cells of an axis along which a shift is looked at
 
@@ -63,22 +63,36 @@ class Tried:
             isinstance(node.layer, Recurrent) for node in model.nodes
         )  # a state forgets where it started
         self.positive = any(node.layer.kind in POSITIVE for node in model.nodes)
-        self.vocabulary = next((n.layer.vocabulary for n in model.nodes if isinstance(n.layer, Embedding)), None)
+        read = [
+            (name, use.layer, number, use.xs)
+            for use in model.walk(dict(self.named_shapes()))
+            for number, name in enumerate(use.inputs)
+        ]
+        self.read = {name for name, *_ in read}
+        self.rows = {name: rows for name, *reader in read if (rows := rows_of(*reader)) is not None}
+        self.conditions = {name for name, layer, number, _ in read if isinstance(layer, Where) and number == 0}
 
-    def random(self, shape):
-        if self.vocabulary:
-            return torch.randint(0, self.vocabulary, shape)
+    def random(self, name, shape):
+        """Values for an input: indices within their table, conditions of which half are 0, else numbers."""
+        if name in self.rows:
+            return torch.randint(0, self.rows[name], shape)
         x = torch.rand(shape, dtype=torch.float64) * 4 - 2
         x = torch.where(torch.rand(shape) < FAR, x * 4, x)
+        if name in self.conditions:
+            return torch.where(torch.rand(shape) < 0.5, 0, x)
         return x.abs() + 0.1 if self.positive else x
 
+    def named_shapes(self):
+        return zip(self.answer.inputs, self.shapes, strict=True)
+
     def inputs(self):
-        return [self.random(shape) for shape in self.shapes]
+        return [self.random(name, shape) for name, shape in self.named_shapes()]
 
     def __call__(self, xs):
+        """The answer in numbers, of which differences can be taken: truth is 1."""
         with torch.no_grad():
             y = self.network(*xs)
-        return y if isinstance(y, torch.Tensor) else torch.cat([part.flatten(1) for part in y], 1)
+        return y.double() if isinstance(y, torch.Tensor) else torch.cat([part.flatten(1) for part in y], 1)
 
     # Algebra
 
@@ -100,9 +114,10 @@ class Tried:
         """Does some output cell read another input cell than the one in its place?"""
         xs = self.inputs()
         y = self(xs)
-        if any(x.shape != y.shape for x in xs):
+        read = {number: x for number, x in enumerate(xs) if list(self.answer.inputs)[number] in self.read}
+        if any(x.shape != y.shape for x in read.values()):
             return True
-        for number, x in enumerate(xs):
+        for number, x in read.items():
             for _ in range(12):
                 place = tuple(int(torch.randint(n, ())) for n in x.shape)
                 changed = [v.clone() for v in xs]
@@ -115,7 +130,7 @@ class Tried:
 
     def check_algebra(self):
         whole = self.whole
-        if not self.vocabulary:
+        if not self.rows:  # indices cannot be scaled
             linear = [self.linearity(0.7, 0.6) for _ in range(3)]
             affine = [self.linearity(t, 1 - t) for t in (0.2, 0.5, 0.7)]
             assert (max(linear) < SAME) if whole.linear.holds else (max(linear) > OTHER), linear
@@ -141,12 +156,12 @@ class Tried:
     def seen_through_a_window(self, number, by):
         """Outputs of two windows on the same endless image, `by` cells apart."""
         first, second = [], []
-        for shape, place in zip(self.shapes, self.places(number), strict=True):
+        for (name, shape), place in zip(self.named_shapes(), self.places(number), strict=True):
             if place is None:
-                first.append(self.random(shape))
+                first.append(self.random(name, shape))
                 second.append(first[-1])
                 continue
-            whole = self.random(tuple(n + by if at == place else n for at, n in enumerate(shape)))
+            whole = self.random(name, tuple(n + by if at == place else n for at, n in enumerate(shape)))
             first.append(whole.narrow(place, 0, shape[place]))
             second.append(whole.narrow(place, by, shape[place]))
         return self(first), self(second)
@@ -154,16 +169,16 @@ class Tried:
     def moving_inside(self, number, by):
         """Outputs of what stands in the middle of an even background, and of the same `by` cells before."""
         first, second = [], []
-        for shape, place in zip(self.shapes, self.places(number), strict=True):
+        for (name, shape), place in zip(self.named_shapes(), self.places(number), strict=True):
             if place is None:
-                first.append(self.random(shape))
+                first.append(self.random(name, shape))
                 second.append(first[-1])
                 continue
             alike = range(min(place, 2), len(shape)) if place > 1 else (1,)  # axes along which the background is even
             ground = torch.rand([1 if at in alike else n for at, n in enumerate(shape)], dtype=torch.float64)
             ground = ground.expand(shape)
             start, length = shape[place] // 2, max(2, shape[place] // 16)
-            thing = self.random(tuple(length if at == place else n for at, n in enumerate(shape)))
+            thing = self.random(name, tuple(length if at == place else n for at, n in enumerate(shape)))
             for made, at in ((first, start), (second, start - by)):
                 made.append(ground.clone())
                 made[-1].narrow(place, at, length).copy_(thing)
@@ -228,6 +243,8 @@ class Tried:
     def check_denied(self, number):
         if any(isinstance(node.layer, Reshape) for node in self.model.nodes):
             return  # rows of another length may run on by chance
+        if self.whole.shifts[number].why.endswith(BATCH):
+            return  # denied for what it does to several images; one by itself may well follow
         for by in (1, 2, 3):
             self.check_no_step(number, by, None)
 

@@ -35,6 +35,7 @@ from archcalc.layers import (
 from archcalc.layers.layer import Layer, Shape, positions_of
 
 Shapes = Sequence[Shape]
+Form = Literal["linear", "affine", "homogeneous", "other"]
 EARLIER = "reads other cells than the one in its place"
 
 
@@ -44,7 +45,7 @@ class Facts(Struct, frozen=True, gc=False):
     Linear maps are affine and of degree 1; `homogeneous` ones scale by a power of any positive factor of their inputs.
     """
 
-    form: Literal["linear", "affine", "homogeneous", "other"]
+    form: Form
     why: str = ""  # what keeps it from being linear: "adds a bias", after the layer's name
     elementwise: str = (
         ""  # what keeps an output cell from reading the cell in its own place alone; empty if nothing does
@@ -140,21 +141,28 @@ def _(layer: Layer, xs: Shapes, y: Shape) -> Facts:
 
 @facts.register
 def _(layer: reduce.Reduce, xs: Shapes, y: Shape) -> Facts:
+    over_batch = 0 in layer.reduced(xs[0])
+    if over_batch and xs[0][0] == 1:  # what holds of one image alone need not hold of several
+        xs = [(2, *xs[0][1:])]
+        y = layer.out(*xs)
     elementwise = unless(xs[0] == y)
     if layer.function in reduce.EXTREMES:
         return largest_of(layer, xs, y, elementwise)
     if layer.function == "reduce_variance":
         return Facts("homogeneous", "squares distances from the mean", elementwise, degree=2)
-    if layer.function == "reduce_prod" and xs[0] != y:
-        return Facts("homogeneous", "multiplies its input with itself", elementwise, degree=prod(xs[0]) // prod(y))
+    factors = prod(xs[0]) // prod(y)
+    if layer.function == "reduce_prod" and factors > 1:
+        form: Form = "other" if over_batch else "homogeneous"  # of a degree that the batch says
+        return Facts(form, "multiplies its input with itself", elementwise, degree=factors)
     return Facts("linear", elementwise=elementwise)
 
 
 @facts.register
 def _(layer: reduce.ArgMax, xs: Shapes, y: Shape) -> Facts:
-    if layer.ops(xs, y).cmp == 0:
+    over_batch = index.place_of(layer, xs[0], layer.axis) == 0  # which may hold more images than the one at hand
+    if layer.ops(xs, y).cmp == 0 and not over_batch:
         return constant(0)
-    return Facts("homogeneous", "gives the place of the largest of several cells", unless(xs[0] == y), degree=0)
+    return Facts("homogeneous", "gives the place of the largest of several cells", EARLIER, degree=0)
 
 
 @facts.register
@@ -309,7 +317,8 @@ def _(layer: Layer, xs: Shapes, y: Shape) -> Facts:
 
 @facts.register
 def _(layer: reshape.Permute, xs: Shapes, y: Shape) -> Facts:
-    moved = [axis for axis, n in enumerate(xs[0]) if n > 1 and layer.order.index(axis) != axis]
+    several = [axis for axis, n in enumerate(xs[0]) if n > 1 or axis == 0]  # the batch may hold more than one image
+    moved = [axis for axis in several if layer.order.index(axis) != axis]
     return Facts("linear", elementwise=unless(not moved and xs[0] == y))
 
 

@@ -88,6 +88,14 @@ def stepping(at: int, window: Window, x: Shape, y: Shape, because: str) -> Shift
     return Shift(at, window.stride)
 
 
+def spreading(at: int, window: Window, extra: int) -> Shift:
+    """The adjoint: the output moves by the stride; `extra` cells at its end lie beyond the last window."""
+    shared = window.span - window.stride  # cells at each end that lack a neighbour's share
+    whole = window.before >= shared and window.after - extra >= shared
+    where, because = ("everywhere", "") if whole else ("inside", "lacks neighbours at the border")
+    return Shift(at, 1, window.stride, where, because)  # type: ignore[arg-type]
+
+
 @shift.register
 def _(layer: conv.Conv, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
     return broken(MIXES) if at < 2 else stepping(at, layer.windows(xs[0])[at - 2], xs[0], y, "pads with zeros")
@@ -97,11 +105,7 @@ def _(layer: conv.Conv, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift
 def _(layer: conv.ConvTranspose, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
     if at < 2:
         return broken(MIXES)
-    window, extra = layer.windows(xs[0])[at - 2], per_axis(layer, "output_padding", len(y) - 2)[at - 2]
-    shared = window.span - window.stride  # cells at each end that lack a neighbour's share
-    whole = window.before >= shared and window.after - extra >= shared
-    where, because = ("everywhere", "") if whole else ("inside", "lacks neighbours at the border")
-    return Shift(at, 1, window.stride, where, because)  # type: ignore[arg-type]
+    return spreading(at, layer.windows(xs[0])[at - 2], per_axis(layer, "output_padding", len(y) - 2)[at - 2])
 
 
 @shift.register(pool.MaxPool)

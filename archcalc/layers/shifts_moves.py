@@ -1,10 +1,12 @@
 """What kinds that pick, turn, look up and compare cells do to a shift: further rows of the table in shifts.py."""
 
+from math import prod
+
 from archcalc.layers import activation, index, join, reduce, reshape, source, unfold, weighted
 from archcalc.layers.layer import Layer, Shape, positions_of
-from archcalc.layers.shifts import MIXES, Shapes, Shift, broken, over_whole, shift, stepping, unchanged
+from archcalc.layers.shifts import MIXES, Shapes, Shift, broken, over_whole, shift, spreading, stepping, unchanged
 
-BATCH = "moves the batch"
+BATCH = "moves the batch"  # whatever else it does: what holds of one image by itself need not hold of several
 
 
 @shift.register
@@ -42,8 +44,12 @@ def _(layer: index.Gather, xs: Shapes, y: Shape, at: int, number: int = 0) -> Sh
 
 @shift.register
 def _(layer: index.Roll, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
-    moves = layer.moves(y).get(at, 0) % y[at]
-    return broken("carries cells round the end of the axis") if moves else unchanged(at)
+    """As on a ring: only where the ends meet are neighbours not neighbours in the image."""
+    start = layer.moves(y).get(at, 0) % y[at]  # where the first cell comes to lie
+    if start == 0:
+        return unchanged(at)
+    at_border = min(start, y[at] - start) <= y[at] // 4  # further in, no cell is away from it
+    return Shift(at, where="inside" if at_border else "moving", because="carries cells round the end of the axis")
 
 
 @shift.register
@@ -74,12 +80,29 @@ def _(layer: reduce.Normalize, xs: Shapes, y: Shape, at: int, number: int = 0) -
 
 @shift.register
 def _(layer: unfold.Unfold, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
-    return broken(MIXES if at == 1 else "lays windows out in one row")
+    """A channel is as many columns' cells as there are taps; a row of stops follows the one before."""
+    windows = layer.windows(xs[0])
+    if at == 1:
+        return Shift(1, 1, prod(window.kernel for window in windows))
+    stops = [window.size(n) for window, n in zip(windows, xs[0][2:], strict=True)]
+    if prod(stops[: at - 2]) > 1:
+        return broken("lays windows out in one row")
+    along = stepping(at, windows[at - 2], xs[0], (*y[:2], *stops), "pads its windows")
+    return Shift(2, along.period, prod(stops[at - 1 :]), along.where, along.because)
 
 
 @shift.register
 def _(layer: unfold.Fold, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
-    return broken(MIXES if at == 1 else "lays one row out under windows")
+    """As many columns' cells as there are taps are a channel; as many stops as a row has are a step to the next row."""
+    windows = layer.windows(xs[0])
+    if at == 1:
+        return Shift(1, prod(window.kernel for window in windows))
+    first = next((axis for axis, stops in enumerate(layer.stops) if stops > 1), None)
+    if first is None:
+        return broken("has one window alone")
+    window, padded = windows[first], y[2 + first] + windows[first].before + windows[first].after
+    moved = spreading(2 + first, window, padded - (layer.stops[first] - 1) * window.stride - window.span)
+    return Shift(moved.at, prod(layer.stops[first + 1 :]), moved.step, moved.where, moved.because)
 
 
 @shift.register
