@@ -112,7 +112,8 @@ def test_overlaps_are_merged_into_the_strongest():
         Place(0, 0.7, (0, 3), (0, 6, 10, 16), (4.5, 10.5)),  # 40 of 160 with the first
         Place(2, 0.6, (9, 9), (50, 50, 60, 60), (54.5, 54.5)),
     ]
-    assert shared(places[0].box, places[1].box) == pytest.approx(80 / 120)
+    boxes = np.array([place.box for place in places])
+    assert shared(boxes[0], boxes[1:]) == pytest.approx([80 / 120, 40 / 160, 0])
     assert merged(places, 0.5) == [places[0], places[2], places[3]]
     assert merged(places, 0.2) == [places[0], places[3]]
     assert merged(places, 1) == places
@@ -143,7 +144,7 @@ def test_maps_are_those_of_the_network(files, size):
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
 @pytest.mark.parametrize(
-    ("model", "layer", "channels"), [("digits", "conv2", 1), ("exercise_e", "dense1", 1), ("vgg16", "stage4/conv1", 3)]
+    ("model", "layer", "channels"), [("digits", "conv2", 1), ("exercise_e", "dense1", 1), ("vgg16", "stage1/conv1", 3)]
 )
 def test_maps_are_drawn(tmp_path, model, layer, channels, ending):
     side = {"vgg16": 224}.get(model, 28)

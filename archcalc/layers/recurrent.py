@@ -191,9 +191,9 @@ class Recurrent(Layer, frozen=True):
         return tuple(Saved("own", n, "statistic") for n in (states * self.state, *cells))
 
     def saved(self, xs: Sequence[Shape], y: Shape, device: str = "cuda") -> tuple[Saved, ...]:
-        """What every way of running it keeps until its gradient is whole: its input, each step's state; see `keeps_more`.
+        """What every way of running it keeps until its gradient is whole: its input, and each step's state.
 
-        Where it gives the last state alone, that is the output.
+        See `keeps_more` for what else. Where it gives the last state alone, that is the output.
         """
         whole = self.steps(xs[0]) * self.state
         if self.returns == "sequence":
