@@ -301,6 +301,29 @@ def test_a_module_that_fixes_its_size_says_so_and_is_refused_at_others():
     assert "L" not in model.closed_form("macs", symbols="N").written("text")
 
 
+class OneImage(nn.Module):
+    """A network that lays its batch out in groups, as mixed kernels do: it takes one image, or always as many."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix, self.conv = nn.Parameter(torch.zeros(4)), nn.Conv2d(3, 8, 3)
+
+    def forward(self, x):
+        if x.shape[0] % 2:
+            x = x * self.mix.softmax(0)[0]
+        return self.conv(x)
+
+
+def test_a_batch_that_is_fixed_is_that_of_the_example():
+    model = archcalc.from_torch(OneImage(), torch.empty(1, 3, 8, 8), dynamic="batch")
+    report = model.report()
+    assert (report.totals.params, report.status) == (228, "complete")
+    assert "softmax" in {row.kind for row in report.rows}
+    assert any(note.startswith("with open sizes tracing ends in: the module fixes its batch") for note in report.notes)
+    with pytest.raises(ModelError, match="was imported with 1 in axis 0"):
+        model.report(batch=2)
+
+
 def test_parameters_that_nothing_uses_still_count():
     class Unused(nn.Module):
         def __init__(self):

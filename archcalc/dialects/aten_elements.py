@@ -8,7 +8,7 @@ from torch import fx
 
 from archcalc import layers
 from archcalc.dialects.aten_graph import Fixed, Op, Unclear, operator
-from archcalc.dialects.aten_shapes import one
+from archcalc.dialects.aten_shapes import one, reshaped
 
 PLAIN = {  # operators that are a row of the table of activations, and have no parameter
     "relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "tanh": "tanh", "silu": "silu", "mish": "mish",
@@ -85,6 +85,9 @@ def glu(op: Op) -> Any:
 @operator("softmax", "log_softmax")
 def softmax(op: Op) -> Any:
     kind = layers.Softmax if op.name == "softmax" else layers.LogSoftmax
+    if len(op.y) == 1:  # of a parameter: as a row of its own
+        row = op.add(kind, {"axis": -1}, op.x("self", 2), shape=(1, *op.y))
+        return reshaped(op, row, (1, *op.y), op.y)
     return op.add(kind, {"axis": op["dim"] % len(op.y) or -1}, op.x("self"))
 
 

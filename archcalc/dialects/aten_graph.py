@@ -163,6 +163,8 @@ class Importer:
         value = node.meta.get("val")
         if node.op != "call_function" or not (_is_tensor(value) or _many(value)):
             return  # sizes are known from what was traced
+        if not node.users and _plain_name(node.target) == "getitem":
+            return  # one of several results, which nothing reads
         reads = [self.values[source] for source in node.all_input_nodes if source in self.values]
         if _plain_name(node.target) in MADE or not any(map(_depends, reads)):
             self.values[node] = _constants(value)

@@ -76,6 +76,9 @@ def _traced(
     for (given, named), axes in [*attempts, ((args, kwargs), _none)]:
         try:
             program = _export(module, given, named, axes)
+            if axes is not _none and _fixes_batch(program):
+                reasons.append("the module fixes its batch")
+                continue
             return program, [f"with open sizes tracing ends in: {reason}" for reason in reasons[:1]]
         except Exception as error:  # of many classes: whatever the module's own code raises while it is traced
             reasons.append(_first_line(error))
@@ -95,6 +98,15 @@ def _batch(rank: int) -> Sequence[int]:
 
 def _none(rank: int) -> Sequence[int]:
     return range(0 * rank)
+
+
+def _fixes_batch(program: ExportedProgram) -> bool:
+    """Did no input's batch stay open?"""
+    inputs = {spec.arg.name for spec in program.graph_signature.input_specs if spec.kind == InputKind.USER_INPUT}
+    shapes = [
+        node.meta["val"].shape for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs
+    ]
+    return all(isinstance(known(shape[0]), int) for shape in shapes if len(shape))
 
 
 def _two(value: Any) -> Any:
