@@ -301,25 +301,56 @@ def test_a_module_that_fixes_its_size_says_so_and_is_refused_at_others():
     assert "L" not in model.closed_form("macs", symbols="N").written("text")
 
 
-class OneImage(nn.Module):
-    """A network that lays its batch out in groups, as mixed kernels do: it takes one image, or always as many."""
+class Ways(nn.Module):
+    """A network that goes another way for sizes that 4 does not divide, and for small ones."""
 
     def __init__(self):
         super().__init__()
         self.mix, self.conv = nn.Parameter(torch.zeros(4)), nn.Conv2d(3, 8, 3)
 
     def forward(self, x):
-        if x.shape[0] % 2:
+        if x.shape[2] % 4:
             x = x * self.mix.softmax(0)[0]
-        return self.conv(x)
+        return self.conv(x) if x.shape[3] > 10 else x.relu()
+
+
+@pytest.mark.parametrize(
+    ("example", "size", "condition"),
+    [
+        ((16, 12), (18, 12), "x.height % 4 == 0"),
+        ((17, 12), (16, 12), "x.height % 4 != 0"),
+        ((16, 12), (16, 10), "10 < x.width"),
+        ((16, 9), (16, 12), "x.width <= 10"),
+    ],
+)
+def test_where_a_module_goes_another_way_it_is_not_guessed(example, size, condition):
+    model = archcalc.from_torch(Ways(), torch.empty(1, 3, *example))
+    for sizes in (example, (example[0] + 4, example[1] + 20 * (example[1] > 10))):
+        counted, output = macs(Ways(), (2, 3, *sizes))
+        report = model.report(input=sizes, batch=2)
+        assert (report.totals.macs, report.output) == (counted, output)
+    assert ("softmax" in {row.kind for row in report.rows}) == (example[0] % 4 > 0)
+    with pytest.raises(ModelError) as caught:
+        model.report(input=size)
+    shape = "×".join(map(str, (1, 3, *size)))
+    assert str(caught.value) == (
+        f"inputs: the model was imported where {condition}, and may go another way elsewhere; got x {shape}\n"
+        "  import it again at that size"
+    )
+
+
+class Grouped(nn.Module):
+    """A network that takes its own number of images alone."""
+
+    def forward(self, x):
+        if x.shape[0] == 2:
+            raise ValueError("not two")
+        return x.reshape(1, -1, 8).relu()
 
 
 def test_a_batch_that_is_fixed_is_that_of_the_example():
-    model = archcalc.from_torch(OneImage(), torch.empty(1, 3, 8, 8), dynamic="batch")
-    report = model.report()
-    assert (report.totals.params, report.status) == (228, "complete")
-    assert "softmax" in {row.kind for row in report.rows}
-    assert any(note.startswith("with open sizes tracing ends in: the module fixes its batch") for note in report.notes)
+    model = archcalc.from_torch(Grouped(), torch.empty(1, 3, 8, 8))
+    assert model.report().output == (1, 24, 8)
     with pytest.raises(ModelError, match="was imported with 1 in axis 0"):
         model.report(batch=2)
 

@@ -4,11 +4,11 @@ import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
-from archcalc.algebra.num import called, largest, smallest
+from archcalc.algebra.num import called, differ, largest, less, smallest
 from archcalc.errors import ModelError, nearest
 
 LENGTH = 2000  # characters
@@ -48,6 +48,33 @@ class Size(Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Condition(Struct, frozen=True):
+    """What must hold of the inputs' sizes.
+
+    >>> Condition(Size("image.height % 7"), "==", Size("0")).holds({"image": (1, 3, 224, 224)})
+    True
+    """
+
+    left: Size
+    relation: Literal["==", "!=", "<", "<="]
+    right: Size
+
+    def holds(self, inputs: Inputs) -> bool | None:
+        """Known yes, known no; None where it depends on a symbol."""
+        left, right = self.left.at(inputs), self.right.at(inputs)
+        match self.relation:
+            case "==" | "!=":
+                unequal = differ(left, right)
+                return unequal if self.relation == "!=" or unequal is None else not unequal
+            case "<":
+                return less(left, right)
+        more = less(right, left)
+        return None if more is None else not more
+
+    def __str__(self) -> str:
+        return f"{self.left} {self.relation} {self.right}"
 
 
 class Axes(Struct, frozen=True):

@@ -1,11 +1,17 @@
 """Sizes of an exported program in our words: PyTorch's symbols as expressions over the model's inputs."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from archcalc.algebra.size import Axes, Size
+from archcalc.algebra.size import Axes, Condition, Size
 
 SIGNS = {"Add": "+", "FloorDiv": "//", "CleanDiv": "//", "Mod": "%", "PythonMod": "%"}
+RELATIONS: dict[str, Any] = {
+    "Equality": "==", "Unequality": "!=", "StrictLessThan": "<", "LessThan": "<=", "StrictGreaterThan": ">",
+    "GreaterThan": ">=",
+}  # fmt: skip
+LEAST = 3  # a comparison with less is about layouts in memory
 POWER = 8  # the largest that is written as a product
 
 
@@ -63,6 +69,31 @@ class Sizes:
         if name in SIGNS:
             return f" {SIGNS[name]} ".join(map(self.inner, args))
         raise NoSize(str(expression))
+
+    def conditions(self, guards: Iterable[Any]) -> Iterator[Condition]:
+        """What was asked of sizes while the program was traced, as far as a size may change what it does.
+
+        Equalities, divisibility by a number, and comparisons with a number of 3 or more. PyTorch itself also asks
+        whether sizes are 0, 1 or more, for layouts in memory; that changes no count.
+        """
+        for guard in guards:
+            left, right = getattr(guard, "lhs", None), getattr(guard, "rhs", None)
+            relation = RELATIONS.get(type(guard).__name__)
+            if relation is None or not self.matters(relation, left, right):
+                continue
+            if relation in (">", ">="):
+                left, right, relation = right, left, relation.replace(">", "<")
+            with contextlib.suppress(NoSize):
+                yield Condition(Size(self.text(left)), relation, Size(self.text(right)))
+
+    def matters(self, relation: str, left: Any, right: Any) -> bool:
+        """Could the program go another way where this does not hold?"""
+        if relation == "==":
+            return True
+        if relation == "!=":
+            divided = type(left).__name__ in ("Mod", "PythonMod") and left.args[1].is_Integer
+            return bool(divided and right.is_Integer)
+        return any(side.is_Integer and side >= LEAST for side in (left, right))
 
     def product(self, args: Sequence[Any]) -> str:
         """A product; a factor 1/n becomes a division at its end."""

@@ -182,7 +182,7 @@ class _Reader:
             raise ModelError("torch", "a module must do something with its inputs", type(self.module).__name__)
         outputs = tuple(dict.fromkeys(map(name_of, result)))
         remarks = (*_said(importer), *self.closed())
-        return Model(name, self.given(), tuple(nodes), outputs, remarks=remarks)
+        return Model(name, self.given(importer), tuple(nodes), outputs, remarks=remarks)
 
     def hints(self) -> dict[Any, int]:
         """What each symbol was in the example."""
@@ -193,16 +193,18 @@ class _Reader:
                     found[size.node.expr] = size.node.hint
         return found
 
-    def given(self) -> dict[str, Input]:
-        """The inputs as the model's: sizes without the batch."""
-        inputs = {}
+    def given(self, importer: Importer) -> dict[str, Input]:
+        """The inputs as the model's: sizes without the batch, and the first with what must hold of all."""
+        inputs: dict[str, Input] = {}
         for node, name in self.inputs.items():
             value = node.meta["val"]
             sizes = [size if isinstance(size, int) else size.node.hint for size in map(known, value.shape)]
             if len(sizes) < 2:
                 raise ModelError("torch", "an input must have a batch and at least one more axis", f"{name}: {sizes}")
             dtype = None if value.is_floating_point() else str(value.dtype).removeprefix("torch.")
-            inputs[name] = Input(tuple(sizes[1:]), dtype, only=_only(value.shape, sizes))
+            guards = () if inputs else (guard.expr for guard in value.fake_mode.shape_env.guards)
+            where = tuple(dict.fromkeys(importer.sizes.conditions(guards)))
+            inputs[name] = Input(tuple(sizes[1:]), dtype, only=_only(value.shape, sizes), where=where)
         return inputs
 
     def results(self, importer: Importer) -> list[Draft | str]:

@@ -6,8 +6,9 @@ from msgspec import Struct
 
 from archcalc.algebra.dtype import BITS
 from archcalc.algebra.num import differ, less
+from archcalc.algebra.size import Condition
 from archcalc.errors import ModelError, nearest
-from archcalc.layers.layer import Layer, Shape
+from archcalc.layers.layer import Layer, Shape, shown
 
 AXES = 16  # of one tensor
 
@@ -31,6 +32,7 @@ class Input(Struct, frozen=True):
     dtype: str | None = None  # int64 for indices; None: whatever the model computes in
     channels_last: bool = False  # the spec wrote the shape in the other order
     only: tuple[int | None, ...] = ()  # sizes, with the batch, that an import could not leave open; None: any will do
+    where: tuple[Condition, ...] = ()  # of all inputs' sizes: the way that an import went at its example
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.shape) < AXES or any(less(size, 1) for size in self.shape):
@@ -38,12 +40,17 @@ class Input(Struct, frozen=True):
         if self.dtype is not None and self.dtype not in BITS:
             raise ModelError("inputs", f"dtype must be one of {', '.join(BITS)}", f"{self.dtype}")
 
-    def admit(self, name: str, shape: Shape) -> None:
+    def admit(self, name: str, shapes: Mapping[str, Shape]) -> None:
         """Refuse sizes at which the layers are not known."""
-        for axis, (size, known) in enumerate(zip(shape, self.only, strict=False)):
+        for axis, (size, known) in enumerate(zip(shapes[name], self.only, strict=False)):
             if known is not None and differ(size, known) is not False:
                 rule = f"input {name} was imported with {known} in axis {axis}, and its layers are known for that alone"
                 raise ModelError("inputs", rule, f"{size}", way_out="import it again at that size")
+        for condition in self.where:
+            if condition.holds(shapes) is False:
+                sizes = ", ".join(f"{name} {shown(shape)}" for name, shape in shapes.items())
+                rule = f"the model was imported where {condition}, and may go another way elsewhere"
+                raise ModelError("inputs", rule, sizes, way_out="import it again at that size")
 
 
 class Node(Struct, frozen=True, gc=False):

@@ -90,8 +90,8 @@ def walk(
     collected there, and what depends on them is left out. `ask` says what is wanted of each layer.
     """
     for name, item in graph.inputs.items():
-        if item.only:
-            item.admit(name, shapes[name])
+        if item.only or item.where:
+            item.admit(name, shapes)
     walker = _Walker(graph, dict(shapes), ask)
     for node in graph.nodes:
         if problems is not None and not all(name in walker.shapes for name in node.inputs):
