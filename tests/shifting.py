@@ -7,7 +7,7 @@ import torch
 from archcalc.crosscheck.facts import FAR, POSITIVE, randomised, rows_of
 from archcalc.dialects import torch_network
 from archcalc.errors import ModelError
-from archcalc.layers import AvgPool, Flatten, Recurrent, Reshape, Where
+from archcalc.layers import AvgPool, Composite, Flatten, Fold, Recurrent, Reshape, Where
 from archcalc.layers.shifts_moves import BATCH
 from archcalc.questions.properties import input_places
 
@@ -40,6 +40,13 @@ def handy(model):
     return None
 
 
+def spanned(uses):
+    """Cells that the windows of a single layer span, so far from an end they meet it; of several, a guess will do."""
+    if len(uses) > 1 or not uses[0].xs:
+        return 0
+    return max((window.span for window in uses[0].layer.windows(uses[0].xs[0])), default=0)
+
+
 class Tried:
     """A model built in PyTorch with random numbers everywhere, and its answer."""
 
@@ -62,6 +69,13 @@ class Tried:
         self.shows_at_ends = self.lays_out or any(
             isinstance(node.layer, Recurrent) for node in model.nodes
         )  # a state forgets where it started
+        self.one_number_wide = all(shape[-1] == 1 for shape in self.shapes) and any(
+            isinstance(node.layer, Composite) for node in model.nodes
+        )  # one of its parts spreads the number, and another gathers it again, which is not looked for
+        self.few_rows = any(
+            isinstance(node.layer, Fold) and min(node.layer.sizes) < ROOM for node in model.nodes
+        )  # however many columns there are
+        self.span = spanned(model.walk(dict(self.named_shapes())))
         self.positive = any(node.layer.kind in POSITIVE for node in model.nodes)
         read = [
             (name, use.layer, number, use.xs)
@@ -139,7 +153,8 @@ class Tried:
             assert (max(scaled) < SAME) if whole.homogeneous.holds else (max(scaled) > OTHER), scaled
             if whole.degree is not None:
                 assert self.scaling(whole.degree) < SAME
-        if whole.elementwise.holds or all(prod(shape[1:]) > 3 for shape in self.shapes):
+        large = all(prod(shape[1:]) > 3 for shape in self.shapes)
+        if whole.elementwise.holds or (large and not self.one_number_wide):
             assert self.reaches_elsewhere() != whole.elementwise.holds
 
     # Shifts
@@ -194,7 +209,7 @@ class Tried:
 
     def check_shifts(self):
         for number in range(len(self.whole.shifts)):
-            if all(n >= ROOM for n in self.lengths(number)):  # else too short to see a shift
+            if all(n >= ROOM for n in self.lengths(number)) and not self.few_rows:  # else too short to see a shift
                 self.check_shift(number)
 
     def check_shift(self, number):
@@ -220,14 +235,15 @@ class Tried:
     def check_equivariant(self, number, along):
         before, after = self.seen_through_a_window(number, along.period)
         quarter = before.shape[along.at] // 4
+        border = max(quarter, self.span)
         if along.where == "everywhere":
             self.agrees(before, after, along, 0)
         elif along.where == "inside":
             self.differs(before, after, along, 0)
-            self.agrees(before, after, along, quarter)
+            self.agrees(before, after, along, border)
         else:
             self.differs(before, after, along, quarter)
-            self.agrees(*self.moving_inside(number, along.period), along, quarter)
+            self.agrees(*self.moving_inside(number, along.period), along, border)
         for prime in (2, 3, 5, 7):
             if along.period % prime == 0:
                 self.check_no_step(number, along.period // prime, [along.at])
@@ -243,7 +259,7 @@ class Tried:
     def check_denied(self, number):
         if any(isinstance(node.layer, Reshape) for node in self.model.nodes):
             return  # rows of another length may run on by chance
-        if self.whole.shifts[number].why.endswith(BATCH):
+        if self.whole.shifts[number].why.endswith((BATCH, "reduces the batch")):
             return  # denied for what it does to several images; one by itself may well follow
         for by in (1, 2, 3):
             self.check_no_step(number, by, None)

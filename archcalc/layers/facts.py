@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from archcalc.algebra.num import divides
 from archcalc.layers import (
     activation,
     attention,
@@ -322,11 +323,19 @@ def _(layer: reshape.Permute, xs: Shapes, y: Shape) -> Facts:
     return Facts("linear", elementwise=unless(not moved and xs[0] == y))
 
 
-@facts.register(index.Roll)
-@facts.register(index.Flip)
-@facts.register(reduce.CumulativeSum)
-def _(layer: Layer, xs: Shapes, y: Shape) -> Facts:
-    return Facts("linear", elementwise=EARLIER)
+@facts.register
+def _(layer: index.Roll, xs: Shapes, y: Shape) -> Facts:
+    return Facts("linear", elementwise=unless(all(divides(y[axis], shift) for axis, shift in layer.moves(y).items())))
+
+
+@facts.register
+def _(layer: index.Flip, xs: Shapes, y: Shape) -> Facts:
+    return Facts("linear", elementwise=unless(all(y[axis] == 1 for axis in positions_of(layer, y, layer.axes))))
+
+
+@facts.register
+def _(layer: reduce.CumulativeSum, xs: Shapes, y: Shape) -> Facts:
+    return Facts("linear", elementwise=unless(y[positions_of(layer, y, layer.axis)[0]] == 1))
 
 
 @facts.register

@@ -36,7 +36,8 @@ def _(layer: Layer, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
 def _(layer: index.Gather, xs: Shapes, y: Shape, at: int, number: int = 0) -> Shift:
     position, added = index.place_of(layer, xs[0], layer.axis), len(xs[1]) - 1
     if number == 1:
-        return unchanged(position + at)
+        alone = position > 0 and xs[0][position] == 1  # all indices name the one cell
+        return Shift(None) if alone else unchanged(position + at)
     if at == position:
         return broken("looks places of the axis up")
     return unchanged(at if at < position else at + added)

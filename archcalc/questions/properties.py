@@ -204,8 +204,7 @@ def _start(places: range, names: Sequence[str]) -> Iterator[Along]:
 
 def step(use: Use, states: Sequence[State], names: Sequence[str]) -> State:
     """What is known of a layer's output, from what is known of its inputs, along the axes of these names."""
-    counts = use.layer.reads(use.xs, use.answers.y)
-    read = [number for number, count in enumerate(counts) if count or not number]  # the others only say a size
+    read = [number for number in range(len(use.xs)) if not _says_a_size(use, number)]
     known = facts(use.layer, use.xs, use.answers.y)
     if not states:
         return _unmoved(use, names)
@@ -224,6 +223,12 @@ def step(use: Use, states: Sequence[State], names: Sequence[str]) -> State:
         degree,
         scaling,
     )
+
+
+def _says_a_size(use: Use, number: int) -> bool:
+    """Is nothing of an input read but how large it is?"""
+    seen = use.layer.sees(number, use.xs, use.answers.y)
+    return seen is not None and seen.nothing
 
 
 def _unmoved(use: Use, names: Sequence[str]) -> State:
