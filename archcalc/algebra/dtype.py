@@ -17,6 +17,7 @@ BITS = {
     "int4": 4,
 }
 MODEL_DTYPES = ("float64", "float32", "float16", "bfloat16", "float8", "int8", "int4")  # what a network may compute in
+BYTEWISE = tuple(name for name in MODEL_DTYPES if BITS[name] >= 8)  # those whose values take whole bytes
 
 HALVES = ("float16", "bfloat16")  # the formats of mixed precision
 

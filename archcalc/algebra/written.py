@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from html import escape
 from math import lcm
 from typing import Any
 
@@ -12,6 +13,7 @@ from msgspec import Struct
 from archcalc.algebra.symbolic import FloorDiv, Largest
 
 SUM, PRODUCT, ATOM = 1, 2, 3  # how strongly the parts of a text hold together
+FRACTION = "<mfrac><mrow>{0}</mrow><mrow>{1}</mrow></mfrac>"
 
 
 class Style(Struct, frozen=True):
@@ -30,6 +32,9 @@ class Style(Struct, frozen=True):
     whole: bool = False  # a language of integers: fractions are put over one denominator, and divided at the end
     over: str = "{0}/{1}"
     exponent: Callable[[str], str] = str
+    plus: str = " + "
+    minus: str = " - "
+    negative: str = "-"
 
 
 def _identifier(name: str) -> str:
@@ -72,6 +77,15 @@ STYLES = {
         r"\left\lceil \frac{{{0}}}{{{1}}} \right\rceil", r"\max\left({0}, {1}\right)", r"\min\left({0}, {1}\right)",
         name=_tex_name, group=r"\left({}\right)", grouped=False, over=r"\frac{{{0}}}{{{1}}}",
     ),
+    "mathml": Style(
+        "<mo>·</mo>", "<msup><mrow>{0}</mrow><mrow>{1}</mrow></msup>",
+        f"<mrow><mo>⌊</mo>{FRACTION}<mo>⌋</mo></mrow>", f"<mrow><mo>⌈</mo>{FRACTION}<mo>⌉</mo></mrow>",
+        "<mrow><mi>max</mi><mo>(</mo>{0}<mo>,</mo>{1}<mo>)</mo></mrow>",
+        "<mrow><mi>min</mi><mo>(</mo>{0}<mo>,</mo>{1}<mo>)</mo></mrow>",
+        number=lambda n: f"<mn>{n:,}</mn>", name=lambda name: f"<mi>{escape(name)}</mi>",
+        group="<mrow><mo>(</mo>{}<mo>)</mo></mrow>", grouped=False, over=FRACTION,
+        plus="<mo>+</mo>", minus="<mo>−</mo>", negative="<mo>−</mo>",
+    ),
     "python": Style(
         "*", "{0}**{1}", "({0}//{1})", "", "max({0}, {1})", "min({0}, {1})",
         name=_identifier, whole=True, over="({0})//{1}",
@@ -107,14 +121,14 @@ class _Writer:
         return text if denominator == 1 else self.style.over.format(text, self.style.number(denominator))
 
     def sum(self, expression: Any) -> tuple[str, int]:
+        style = self.style
         parts = [self.term(term) for term in ordered(expression)]
         first = next((place for place, (negative, *_) in enumerate(parts) if not negative), 0)
         parts.insert(0, parts.pop(first))  # 33 - k rather than -k + 33
-        if len(parts) == 1:
-            negative, text, strength = parts[0]
-            return (f"-{text}", SUM) if negative else (text, strength)
-        text = "".join(f" {'-' if negative else '+'} {part}" for negative, part, _ in parts)
-        return text.removeprefix(" + ") if text.startswith(" + ") else f"-{text[3:]}", SUM
+        negative, text, strength = parts[0]
+        text = f"{style.negative}{text}" if negative else text
+        more = [f"{style.minus if negative else style.plus}{part}" for negative, part, _ in parts[1:]]
+        return "".join([text, *more]), SUM if more or negative else strength
 
     def term(self, term: Any) -> tuple[bool, str, int]:
         """One term of a sum: is it negative, and what it is without its sign."""

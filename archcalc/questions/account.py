@@ -14,7 +14,8 @@ from archcalc.layers.layer import Shape
 from archcalc.layers.unknown import Unknown
 from archcalc.model.graph import Graph
 from archcalc.model.walk import Use
-from archcalc.questions.liveness import Ledger, Moment, Pass, Reached, segments
+from archcalc.questions.ledger import Ledger, Moment, Reached
+from archcalc.questions.liveness import Pass, segments
 from archcalc.questions.optimizers import OPTIMIZERS
 from archcalc.questions.storages import Block, Stays, kept, leading, stays
 
@@ -165,8 +166,11 @@ class Account:
 
     def ledger(self, *, training: bool, until: int | None = None) -> Ledger:
         """All moments of one pass, or of its beginning up to one of them."""
+        return self.into(Ledger(self.granule, sum(self.standing(training=training)), until), training=training)
+
+    def into(self, ledger: Ledger, *, training: bool) -> Ledger:
+        """Run one pass, with the optimizer's step after it, into a ledger."""
         choices, found = self.choices, self.found[training]
-        ledger = Ledger(self.granule, sum(self.standing(training=training)), until)
         parted = segments(found.uses, choices.checkpoint, choices.depth) if choices.checkpoint and training else ()
         one_pass = Pass(
             found, self.outputs, ledger, training=training, blocks_hold=choices.hold == "blocks",

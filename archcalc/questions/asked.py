@@ -11,7 +11,7 @@ from archcalc.errors import ModelError
 from archcalc.layers.layer import Shape
 from archcalc.model.network import Network
 from archcalc.questions.account import Account, Choices
-from archcalc.questions.liveness import Moment
+from archcalc.questions.ledger import Moment
 
 LARGEST = 2**40  # of a batch or an axis that is looked at
 HOLES = 64  # sizes in a row that a model may refuse before the search ends there

@@ -57,9 +57,9 @@ class Drawing(Struct, frozen=True):
     wires: tuple[Wire, ...]
     status: Literal["complete", "partial"]
 
-    def svg(self) -> str:
-        """A picture that needs nothing else, for documents, slides and browsers."""
-        return svg.svg(self)
+    def svg(self, *, live: bool = False) -> str:
+        """A picture that needs nothing else, for documents, slides and browsers; a live one for a page of `page`."""
+        return svg.svg(self, live=live)
 
     def mermaid(self) -> str:
         """A flowchart as text, which GitHub, GitLab and many editors draw.

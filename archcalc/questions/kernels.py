@@ -182,7 +182,8 @@ def input_bytes(stay: Stay, blocks: Mapping[str, str]) -> dict[str, int]:
     use, found = stay.use, dict[str, int]()
     reads = touched(use.layer, use.xs, use.answers.y)[0]
     for source, dtype, n in zip(use.inputs, stay.input_dtypes, reads, strict=True):
-        found[blocks[source]] = max(found.get(blocks[source], 0), bytes_of(n, dtype))
+        block, size = blocks[source], bytes_of(n, dtype)
+        found[block] = largest(found[block], size) if block in found else size
     return found
 
 

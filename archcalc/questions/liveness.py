@@ -3,73 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from archcalc.algebra.num import ceil_div, prod
+from archcalc.algebra.num import prod
+from archcalc.questions.ledger import Ledger, Phase
 from archcalc.questions.storages import Block, Stay, Stays
-
-Phase = Literal["forward", "again", "backward", "step"]
-
-
-class Moment(Struct, frozen=True, gc=False):
-    """What is taken in all while one layer runs: its inputs and its results both exist."""
-
-    phase: Phase
-    name: str
-    bytes: int
-
-    @property
-    def words(self) -> str:
-        """When it is."""
-        words = {"forward": "while {} runs", "again": "while {} runs again", "backward": "in the backward pass of {}"}
-        return words.get(self.phase, "in the optimizer's step").format(self.name)
-
-
-class Reached(Exception):
-    """The moment that was asked for has come: the ledger stays as it is."""
-
-
-class Ledger:
-    """Blocks that are held, by name, each counted once however many hold it."""
-
-    def __init__(self, granule: int, base: int, until: int | None = None) -> None:
-        self.granule, self.now, self.until = granule, base, until
-        self.held: dict[str, list[Any]] = {}  # name -> [holders, bytes, block]
-        self.moments: list[Moment] = []
-        self.events: list[tuple[str, int]] = []  # what an allocator sees: a name with its bytes, or with 0 to free it
-
-    def hold(self, block: Block) -> None:
-        """Take a block, or hold one that is taken already."""
-        entry = self.held.get(block.name)
-        if entry is not None:
-            entry[0] += 1
-            return
-        size = block.bytes
-        if self.granule != 1:
-            size = ceil_div(size, self.granule) * self.granule
-        self.held[block.name] = [1, size, block]
-        self.now = self.now + size
-        if not (isinstance(size, int) and size == 0):  # an allocator gives no block for nothing
-            self.events.append((block.name, size))
-
-    def drop(self, name: str) -> None:
-        """Let go of a block; it is free when nobody holds it."""
-        entry = self.held[name]
-        entry[0] -= 1
-        if entry[0] == 0:
-            self.now = self.now - entry[1]
-            del self.held[name]
-            if not (isinstance(entry[1], int) and entry[1] == 0):
-                self.events.append((name, 0))
-
-    def note(self, phase: Phase, name: str) -> None:
-        """A moment; the one that is asked for ends the pass."""
-        self.moments.append(Moment(phase, name, self.now))
-        if self.until is not None and len(self.moments) > self.until:
-            raise Reached
 
 
 class Pass:

@@ -15,10 +15,9 @@ from archcalc.layers.layer import Shape
 from archcalc.model.network import Network, one_of
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.questions.account import Account, Choices, Peak, Row
-from archcalc.questions.liveness import Moment
+from archcalc.questions.ledger import Moment
 from archcalc.questions.optimizers import OPTIMIZERS
 from archcalc.views import memory as views
-from archcalc.views.table import preformatted
 
 TRAINED = ("float64", "float32", *HALVES)
 
@@ -69,7 +68,7 @@ class Memory(Struct, frozen=True, dict=True, eq=False):
         return views.text(self, 80)
 
     def _repr_html_(self) -> str:
-        return preformatted(str(self))
+        return views.html(self)
 
     def __repr__(self) -> str:
         return f"<Memory of {self.model}: {self.peak.bytes:,} B at the peak, {self.peak.when}>"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from archcalc.questions.field_form import FieldForm
     from archcalc.questions.fit import Fit
     from archcalc.questions.memory import Memory
+    from archcalc.questions.page import Page
     from archcalc.questions.properties import Answer
     from archcalc.questions.solve import Solution
     from archcalc.questions.sweep import Sweep
@@ -140,6 +141,16 @@ class Model(Network, frozen=True, dict=True, eq=False):
         from archcalc.questions.drawing import draw
 
         return draw(self, input, **options)
+
+    def page(self, input: Sizes | Mapping[str, Sizes] | None = None, **options: Any) -> "Page":
+        """A page of HTML on which every number follows the sizes that a reader chooses: `.html` is the whole file.
+
+        Options: `batch`, `dtype`, `device` (an id, or a Device), to begin with. Nothing is loaded by it, or sent.
+        Raises UsageError for a wrong argument or more than 20,000 layers, ModelError where the shapes do not fit.
+        """
+        from archcalc.questions.page import page
+
+        return page(self, input, **options)
 
     def field(
         self, layer: str | None = None, cell: Sequence[int] | None = None,

@@ -6,8 +6,7 @@ from typing import Any
 from msgspec import Struct, to_builtins
 
 from archcalc import __version__
-from archcalc.algebra.dtype import MODEL_DTYPES, bytes_of
-from archcalc.algebra.num import prod
+from archcalc.algebra.dtype import MODEL_DTYPES
 from archcalc.algebra.ops import Ops
 from archcalc.errors import UsageError
 from archcalc.hardware.calibration import Calibration, shipped
@@ -23,10 +22,10 @@ from archcalc.layers.unknown import Unknown
 from archcalc.model.network import Network, one_of
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Use
-from archcalc.questions.kernels import Launch, blocks_of, input_bytes, launches, leading_to, only_scales, weight_bytes
-from archcalc.questions.storages import Stay, Stays, stays
+from archcalc.questions.kernels import Launch, launches, leading_to
+from archcalc.questions.storages import Stays, stays
+from archcalc.questions.traffic import read_once, written_once
 from archcalc.views import time as views
-from archcalc.views.table import preformatted
 
 PARTS = ("compute_s", "memory_s", "quantisation_s", "efficiency_s", "launch_s")
 
@@ -81,7 +80,7 @@ class Timing(Struct, frozen=True, dict=True, eq=False):
         return views.text(self, 80)
 
     def _repr_html_(self) -> str:
-        return preformatted(str(self))
+        return views.html(self)
 
     def __repr__(self) -> str:
         return f"<Timing of {self.model} on {self.device.id}: at least {self.totals['bound_s']:.3g} s>"
@@ -268,40 +267,10 @@ class Clock:
         if not self.pace.can_move:
             return arithmetic
         needed = [stay for stay in self.found.uses if stay.use.name in wanted]
-        read, written = self.read_once(needed, training=training), self.written_once(needed, training=training)
+        read = read_once(self.found, needed, training=training)
+        written = written_once(self.found, needed, self.outputs, training=training)
         cache, width = self.device.cache_bytes or 0, self.device.bandwidth or 1.0
         return max(arithmetic, (max(read - cache, 0) + max(written - cache, 0)) / width)
-
-    def read_once(self, needed: Sequence[Stay], *, training: bool) -> int:
-        """Bytes of the model's inputs and of its weights that any execution reads.
-
-        Tied tensors count once, and those of batch norms that can be folded into other weights not at all.
-        """
-        blocks, owners = blocks_of(self.found), dict[str, str]()
-        reads: dict[str, int] = {}
-        weights: dict[str, int] = {}
-        for stay in needed:
-            use = stay.use
-            if not (use.inputs and use.layer.aliases(training)):
-                for block, size in input_bytes(stay, blocks).items():
-                    reads[block] = max(reads.get(block, 0), size)
-            if only_scales(use.layer, training=training):
-                continue
-            owner = owners[use.name] = owners.get(str(use.shared_with), str(use.shared_with or use.name))
-            weights[owner] = max(weights.get(owner, 0), weight_bytes(stay))
-        return sum(reads.get(block.name, 0) for block in self.found.inputs.values()) + sum(weights.values())
-
-    def written_once(self, needed: Sequence[Stay], *, training: bool) -> int:
-        """Bytes of the outputs that are not views of inputs, and in training of the gradients of tensors."""
-        given = {block.name for block in self.found.inputs.values()}
-        outputs = {stay.output.name: stay.output.bytes for stay in needed if stay.use.name in self.outputs}
-        trained = [
-            bytes_of(prod(stay.use.answers.weights[name].shape), stay.weight_dtype)
-            for stay in needed
-            for name in stay.learning
-            if training and name not in stay.use.shared
-        ]
-        return sum(size for name, size in outputs.items() if name not in given) + sum(trained)
 
     def energy(self, every: Sequence[Launch], rows: Sequence[Row]) -> tuple[float, float]:
         """Joule, from and to, of the products and the traffic of the main kernels."""

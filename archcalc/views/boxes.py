@@ -23,6 +23,7 @@ class Line(Struct, frozen=True):
 
     text: str
     size: float
+    costs: bool = False  # are these the costs, which follow the size of the input?
 
 
 def visible(text: str) -> str:
@@ -66,7 +67,7 @@ def lines(box: Any) -> list[Line]:
     if box.role == "block" or box.detail or box.name.rsplit("/", 1)[-1].rstrip("0123456789") != box.kind:
         made.append(Line(_what(box), BODY))  # relu1 says what it is
     if _costs(box):
-        made.append(Line(_costs(box), BODY))
+        made.append(Line(_costs(box), BODY, costs=True))
     if box.uncounted:
         made.append(Line(f"{grouped(box.uncounted)} not counted", BODY))
     return made

@@ -38,6 +38,7 @@ class Label(Struct, frozen=True):
     y: float  # of the baseline
     width: float
     text: str
+    tensor: str  # what goes along it, by the name of the layer or input that makes it
 
 
 class Port(Struct, frozen=True):
@@ -86,11 +87,12 @@ def planned(drawing: Any) -> Plan:
         paths.append(_path(made, made.routes[number[wire.source, wire.tensor], wire.target], ground, start))
     labels = [
         Label(
-            ground.x[source] + port.offset + BESIDE, boxes[source].y + boxes[source].height + 14, port.width, port.text
+            ground.x[source] + port.offset + BESIDE, boxes[source].y + boxes[source].height + 14, port.width, port.text,
+            tensor,
         )
         for source, leaving in ports.items()
-        for port in leaving.values()
-    ]
+        for tensor, port in leaving.items()
+    ]  # fmt: skip
     right = [label.x + label.width for label in labels] + [x for path in paths for x, _ in path]
     low = [y for path in paths for _, y in path]
     width = max([*right, *(box.x + box.width for box in boxes)], default=0.0) + MARGIN

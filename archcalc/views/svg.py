@@ -20,8 +20,8 @@ FONT = "ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,'Liberation Mono',monospa
 HEAD, ROUND = 7.0, 8.0  # length of an arrow's head, radius of a corner
 
 
-def svg(drawing: Any) -> str:
-    """The whole picture."""
+def svg(drawing: Any, *, live: bool = False) -> str:
+    """The whole picture; a live one says where shapes and costs stand, for a page on which they change."""
     plan = planned(drawing)
     width, height = _n(plan.width), _n(plan.height)
     what = f"{visible(drawing.model)}, {len(drawing.boxes)} boxes"
@@ -31,7 +31,8 @@ def svg(drawing: Any) -> str:
     )
     page = f'<rect class="page" width="{width}" height="{height}" rx="6"/>'
     parts = [head, f"<title>{escaped(what)}</title>", f"<style>{_style()}</style>", page]
-    parts += [*_wires(drawing, plan), *_boxes(drawing, plan), *map(_label, plan.labels), "</svg>"]
+    labels = [_label(label, live=live) for label in plan.labels]
+    parts += [*_wires(drawing, plan, live=live), *_boxes(drawing, plan, live=live), *labels, "</svg>"]
     return "\n".join(parts)
 
 
@@ -63,11 +64,11 @@ def _style() -> str:
     return f"{''.join(light)}@media (prefers-color-scheme:dark){{{''.join(dark)}}}"
 
 
-def _wires(drawing: Any, plan: Plan) -> Iterator[str]:
+def _wires(drawing: Any, plan: Plan, *, live: bool) -> Iterator[str]:
     heads = set()
     for wire, corners in zip(drawing.wires, plan.paths, strict=True):
         ends = visible(drawing.boxes[wire.source].last), visible(drawing.boxes[wire.target].name)
-        what = escaped(f"{ends[0]} to {ends[1]}: {wire_text(wire)}")
+        what = escaped(f"{ends[0]} to {ends[1]}" + ("" if live else f": {wire_text(wire)}"))
         yield f'<path class="wire" d="{_curve(corners)}"><title>{what}</title></path>'
         heads.add(corners[-1])
     for x, y in sorted(heads):
@@ -101,16 +102,19 @@ def _xy(point: Point) -> str:
     return f"{_n(point[0])} {_n(point[1])}"
 
 
-def _boxes(drawing: Any, plan: Plan) -> Iterator[str]:
+def _boxes(drawing: Any, plan: Plan, *, live: bool) -> Iterator[str]:
     for box, placed in zip(drawing.boxes, plan.boxes, strict=True):
         hue = "end" if box.role in ("input", "output") else HUES.get(box.family, "none")
-        yield f"<g><title>{escaped(told(box))}</title>"
+        yield f"<g><title>{escaped(told(box).splitlines()[0] if live else told(box))}</title>"
         if box.times > 1:  # a second sheet behind the first
             yield _rect(placed, f"box {hue}", shift=4, radius=5)
         partial = " partial" if box.uncounted else ""
         yield _rect(placed, f"box {hue}{partial}", radius=placed.height / 2 if hue == "end" else 5)
         for at, (line, y) in enumerate(zip(placed.lines, placed.baselines, strict=True)):
-            yield _text(line, placed.x + placed.width / 2, y, ' class="title"' if at == 0 else "", "middle")
+            attributes = ' class="title"' if at == 0 else ""
+            if live and line.costs:
+                attributes += f' data-costs="{escaped(box.name)}" data-times="{box.times}"'
+            yield _text(line, placed.x + placed.width / 2, y, attributes, "middle")
         yield "</g>"
 
 
@@ -130,8 +134,9 @@ def _text(line: Line, x: float, y: float, attributes: str, anchor: str) -> str:
     return f"<text {where}{attributes}{fitted}>{escaped(line.text)}</text>"
 
 
-def _label(label: Label) -> str:
-    return _text(Line(label.text, LABEL), label.x, label.y, ' class="shape"', "start")
+def _label(label: Label, *, live: bool) -> str:
+    tensor = f' data-tensor="{escaped(label.tensor)}"' if live else ""
+    return _text(Line(label.text, LABEL), label.x, label.y, f' class="shape"{tensor}', "start")
 
 
 def _n(number: float) -> str:

@@ -1,0 +1,192 @@
+"""A network for every size at once: each number of a report as a slot of one program, and what each layer refuses."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from archcalc.algebra.assumptions import Substitution
+from archcalc.algebra.branches import Choice, Refusal, refusals
+from archcalc.algebra.num import is_symbolic, prod
+from archcalc.algebra.ops import CONVENTIONS, Ops
+from archcalc.algebra.program import Program
+from archcalc.algebra.symbolic import normal
+from archcalc.errors import ArchcalcError
+from archcalc.layers.layer import Composite, Layer, Shape, kind_of
+from archcalc.layers.sized import Sized
+from archcalc.model.network import Network
+from archcalc.model.report import row_of
+from archcalc.model.sizes import Sizes, full_shapes
+from archcalc.model.walk import Answers, Use, bounded
+from archcalc.questions.closed_form import Derivation
+from archcalc.questions.symbols import Symbol, replaced, symbols_of
+
+COUNTS = ("params", "trainable_params", "buffers", "macs", "macs_exact", *Ops.__struct_fields__)
+
+
+class Refused(Struct, frozen=True):
+    """Sizes that a layer does not take: all these hold; `got` has slots in ⟦…⟧."""
+
+    node: str
+    choices: tuple[tuple[str, int, int, bool], ...]  # less or differ, two slots, and whether it holds
+    subject: str
+    rule: str
+    got: str
+
+
+class Live:
+    """One model in the letters of its sizes, its batch and those of its hyperparameters that may be letters."""
+
+    def __init__(self, model: Network, input: Sizes | Mapping[str, Sizes] | None = None, batch: int = 1) -> None:
+        self.model, self.batch = model, batch
+        self.own = full_shapes(model.inputs, input, batch)
+        self.given = {name: shape[1:] for name, shape in self.own.items()}
+        model.walk(self.own)  # what does not fit as it stands has no page either
+        self.fixed: dict[str, str] = {}  # name of a letter that cannot be one -> why
+        self.derivation, self.uses = self.opened()
+        self.symbols: list[Symbol] = self.derivation.symbols
+        self.program = Program([symbol.name for symbol in self.symbols])
+        self.names = [use.name for use in self.uses]
+
+    def opened(self) -> tuple[Derivation, list[Use]]:
+        """The walk in as many letters as the layers allow: all of them, or those that are possible one by one."""
+        wanted = [symbol for symbol in symbols_of(self.model, self.model.settings) if self.opens(symbol)]
+        with suppress(ArchcalcError, TypeError):
+            return self.walked(wanted)
+        kept: list[Symbol] = []
+        found = self.walked(kept)
+        for symbol in wanted:
+            try:
+                found = self.walked([*kept, symbol])
+                kept.append(symbol)
+            except ArchcalcError as error:
+                self.fixed[symbol.name] = f"{error.rule}; got {error.got}" if error.got else error.rule
+            except TypeError:  # a loop over a letter, or a choice by it
+                self.fixed[symbol.name] = "it decides which layers there are, or how many"
+        return found
+
+    def opens(self, symbol: Symbol) -> bool:
+        """Is it a letter that a page asks for: a size, the batch, or a hyperparameter that is a number?"""
+        if symbol.of == "setting":
+            return type(self.model.settings[symbol.name]) is int
+        batches = [item.only[0] for item in self.model.inputs.values() if item.only]
+        return symbol.usual or (symbol.of == "batch" and all(known is None for known in batches))
+
+    def walked(self, symbols: Sequence[Symbol]) -> tuple[Derivation, list[Use]]:
+        """The walk in these letters."""
+        names = [symbol.name for symbol in symbols]
+        derivation = Derivation(self.model, names, (), self.given, batch=self.batch)
+        return derivation, derivation.walk(Substitution(names, derivation.assumptions), everything)
+
+    @cached_property
+    def graph(self) -> Network:
+        """The model in its letters."""
+        way = self.forward
+        return self.model.with_settings({s.name: way[s.name] for s in self.symbols if s.of == "setting"})
+
+    @cached_property
+    def forward(self) -> dict[str, Any]:
+        """The letters as expressions."""
+        return Substitution([symbol.name for symbol in self.symbols], self.derivation.assumptions).forward
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Full shapes of the inputs, in the letters."""
+        own = full_shapes(self.graph.inputs, self.given, self.batch)
+        return replaced(own, self.symbols, self.forward)
+
+    @property
+    def values(self) -> dict[str, int]:
+        """What each letter is to begin with."""
+        return {symbol.name: self.value(symbol) for symbol in self.symbols}
+
+    def value(self, symbol: Symbol) -> int:
+        """What a letter is to begin with."""
+        if symbol.of == "axis":
+            return self.own[symbol.input][symbol.position]
+        return self.batch if symbol.of == "batch" else int(self.model.settings[symbol.name])
+
+    def slots(self, numbers: Sequence[Any]) -> list[int]:
+        """Where the values of some expressions stand."""
+        return [self.program.slot(number) for number in numbers]
+
+    def counts(self, use: Use) -> list[int]:
+        """Slots of COUNTS, and of the elements of the output."""
+        row = row_of(use, "float32", CONVENTIONS["archcalc"])
+        ops = [getattr(row.ops, name) for name in Ops.__struct_fields__]
+        plain = [getattr(row, name) for name in COUNTS[: -len(ops)]]
+        return self.slots([*plain, *ops, use.answers.elements])
+
+    def refused(self) -> list[Refused]:
+        """Everything that a layer refuses, in the order of the layers; what inputs refuse comes first."""
+        found = [refused for name in self.graph.inputs for refused in self.at_inputs(name)]
+        known: dict[Any, list[Refused]] = {}
+        for node, layer, xs in self.asked():
+            key = (layer, xs)
+            if key not in known:
+                known[key] = [self.told(node, refusal) for refusal in self.ways(layer, xs)]
+            found += [replace(refused, node=node) for refused in known[key]]
+        return found
+
+    def asked(self) -> list[tuple[str, Layer, tuple[Shape, ...]]]:
+        """Every layer that is given shapes: those that are counted, and before their parts the composites."""
+        shapes, found, seen = dict(self.shapes), [], set[str]()
+        for use in self.uses:
+            node = use.node
+            if node.name not in seen and use.name != node.name:
+                layer = node.layer.at(self.shapes) if isinstance(node.layer, Sized) else node.layer
+                found.append((node.name, layer, tuple(shapes[name] for name in node.inputs)))
+            seen.add(node.name)
+            found.append((use.name, use.layer, use.xs))
+            shapes[use.name] = shapes[node.name] = use.answers.y
+        return found
+
+    def ways(self, layer: Layer, xs: tuple[Shape, ...]) -> Sequence[Refusal]:
+        """How a layer refuses inputs: asked with a letter of its own for every size that is not fixed."""
+        seen = list(map(self.lettered, xs))
+
+        def asked() -> None:
+            again = replace(layer)  # its fields are checked too
+            _ = again.parts(*seen) if isinstance(again, Composite) else again.out(*seen)
+
+        return refusals(asked) or ()
+
+    def lettered(self, shape: Shape) -> Shape:
+        """A shape with a letter of its own for every size that is not fixed."""
+        return tuple(self.program.named(self.program.slot(n)) if is_symbolic(n) else n for n in shape)
+
+    def at_inputs(self, name: str) -> list[Refused]:
+        """Sizes that the model was not imported for."""
+        named = {of: self.lettered(shape) for of, shape in self.shapes.items()}
+        item = self.graph.inputs[name]
+        return [self.told("", refusal) for refusal in refusals(lambda: item.admit(name, named)) or ()]
+
+    def told(self, node: str, refusal: Refusal) -> Refused:
+        """A refusal in slots."""
+        error = refusal.error
+        return Refused(node, tuple(map(self.choice, refusal.choices)), error.subject, error.rule, error.got)
+
+    def choice(self, choice: Choice) -> tuple[str, int, int, bool]:
+        """A comparison in slots."""
+        return choice.relation, self.program.slot(choice.left), self.program.slot(choice.right), choice.holds
+
+
+def everything(layer: Layer, xs: tuple[Shape, ...]) -> Answers:
+    """All that a report says of a layer, in letters."""
+    y = tuple(normal(n) if is_symbolic(n) else n for n in bounded(layer, layer.out(*xs)))
+    weights = layer.weights(*xs)
+    return Answers(
+        kind=kind_of(layer),
+        y=y,
+        weights=weights,
+        shapes={name: weight.shape for name, weight in weights.items()},
+        params=sum(prod(w.shape) for w in weights.values() if w.role == "trainable"),
+        buffers=sum(prod(w.shape) for w in weights.values() if w.role == "buffer"),
+        macs=layer.macs(xs, y),
+        macs_exact=layer.macs_exact(xs, y),
+        ops=layer.ops(xs, y),
+        elements=prod(y),
+    )
