@@ -37,16 +37,25 @@ PAGES = {
     "layers-80": (80, "layers"),
     "layers-conv-80": (80, "layers conv"),
     "layers-add-80": (80, "layers add"),
+    "help-80": (80, "--help"),
     "zoo": (80, "zoo"),
     "check-digits": (80, "check zoo:digits --max-params 10k --max-macs 1G"),
 }
+
+
+def code_of(arguments):
+    """The exit code, also of a page of help, which ends the program."""
+    try:
+        return main(arguments)
+    except SystemExit as exit_:
+        return exit_.code
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_golden_pages(name, request, capsys, monkeypatch):
     width, command = PAGES[name]
     monkeypatch.setenv("COLUMNS", str(width))
-    assert main(command.split()) == 0
+    assert code_of(command.split()) == 0
     page = capsys.readouterr().out
     path = GOLDEN / f"{name}.txt"
     if request.config.getoption("--overwrite"):
@@ -175,6 +184,118 @@ def test_the_examples_of_help_run(capsys, monkeypatch, tmp_path):
             ran += 1
     assert ran >= 10
     assert capsys.readouterr().out
+
+
+def test_the_page_of_help_has_every_command_once(capsys):
+    from archcalc.cli.helping import CODES, FIRST, GROUPS, Top
+
+    (action,) = parser()._subparsers._group_actions
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(action.choices)
+    assert type(action.choices["report"]) is not Top
+    assert code_of(["--help"]) == 0
+    page = capsys.readouterr().out
+    for name, command in action.choices.items():
+        brief = re.split("[:;] ", command.description.removesuffix("."))[0]
+        assert re.search(f"\n  {name} +{brief[0].lower()}", page, re.IGNORECASE), name
+    assert all(line in page for line in FIRST)
+    assert re.findall(r"(\d+) ", CODES) == ["0", "1", "2", "3", "4", "5", "6", "7", "130"]
+
+
+def test_what_one_begins_with_runs(capsys, monkeypatch, tmp_path):
+    from archcalc.cli.helping import FIRST
+
+    monkeypatch.chdir(tmp_path)
+    for command in FIRST:
+        arguments, _, file = command.partition(" > ")
+        assert main(shlex.split(arguments)[1:]) == 0
+        page = capsys.readouterr().out
+        assert page
+        if file:
+            Path(file).write_text(page, encoding="utf-8")
+
+
+def test_without_a_command_it_says_where_to_begin(capsys):
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "archcalc: which command? Begin with\n"
+        "  archcalc report zoo:resnet50      shapes, parameters, MACs of a known network\n"
+        "  archcalc zoo digits > model.yaml  a spec, to change into a network of your own\n"
+        "  archcalc explain model.yaml       how each of its numbers is made\n\n"
+        "archcalc --help has all\n"
+    )
+
+
+COMPLETED = {  # what is typed, as bash cuts it into words, and what is offered
+    "archcalc re": "report reconcile",
+    "archcalc report --dt": "--dtype",
+    "archcalc report --dtype fl": "float64 float32 float16 float8",
+    "archcalc report mi": "mine.yaml",
+    "archcalc report zoo : exercise_j": "exercise_j exercise_j_avg_pool exercise_j_four_convs",
+    "archcalc report zoo : resnet5": "resnet50",
+    "archcalc report zoo : resnet50 --layout channels_f": "channels_first",
+    "archcalc report mine.yaml -o mi": "mine.yaml",
+    "archcalc diff mine.yaml zoo : resnet10": "resnet101",
+    "archcalc time mine.yaml --device nvidia-h2": "nvidia-h200 nvidia-h200-nvl",
+    "archcalc zoo resnet5": "resnet50",
+    "archcalc layers sep": "separable_conv",
+    "archcalc completion z": "zsh",
+}
+
+
+@pytest.fixture(scope="module")
+def completing(tmp_path_factory):
+    """A folder with a script of each shell, and a spec."""
+    pytest.importorskip("shtab")
+    from archcalc.cli.completing import script
+    from archcalc.cli.parsers_completion import SHELLS
+
+    folder = tmp_path_factory.mktemp("completing")
+    (folder / "mine.yaml").touch()
+    for shell in SHELLS:
+        (folder / shell).write_text(script(shell), encoding="utf-8")
+    return folder
+
+
+def test_bash_completes(completing):
+    import subprocess
+
+    asked = [
+        f"COMP_WORDS=({typed}); COMP_CWORD={len(typed.split()) - 1}; _archcalc; echo ${{COMPREPLY[*]}}"
+        for typed in COMPLETED
+    ]
+    lines = ["source ./bash", "compopt() { :; }", "complete -p archcalc", *asked]  # compopt works at a prompt alone
+    done = subprocess.run(["bash", "-c", "\n".join(lines)], cwd=completing, capture_output=True, text=True, check=True)
+    declared, *offered = done.stdout.splitlines()
+    assert declared == "complete -o bashdefault -F _archcalc archcalc"
+    assert dict(zip(COMPLETED, offered, strict=True)) == COMPLETED
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_other_shells_read_their_script(shell, completing):
+    import shutil
+    import subprocess
+
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    subprocess.run([shell, "-n", shell], cwd=completing, check=True)
+    assert "zoo" in (completing / shell).read_text(encoding="utf-8")
+
+
+def test_the_script_is_printed_and_what_is_missing_is_said(capsys, monkeypatch):
+    import sys
+
+    pytest.importorskip("shtab")
+    assert main(["completion", "bash"]) == 0
+    assert capsys.readouterr().out.endswith("complete -o bashdefault -F _archcalc archcalc\n")
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "bash"]) == 7
+    assert capsys.readouterr().err == (
+        "archcalc: completion: needs shtab; got import of shtab halted; None in sys.modules\n"
+        "  pip install 'archcalc[completion]', or '.[completion]' in a copy of the repository\n"
+    )
 
 
 def test_a_reader_that_stops_early_is_no_error():

@@ -28,6 +28,7 @@ HEAVY = (
     "hypothesis",
     "tqdm",
     "keras",
+    "shtab",
 )
 
 
@@ -129,13 +130,13 @@ def test_inner_imports_are_of_optional_or_slow_packages():
                     elif isinstance(node, ast.Import):
                         inner |= {alias.name for alias in node.names}
     assert inner == {
-        "sympy", "numpy", "tabulate", "difflib", "csv", "io", "html", "json", "importlib", "tqdm", "keyword",
+        "sympy", "numpy", "tabulate", "shtab", "difflib", "csv", "io", "html", "json", "importlib", "tqdm", "keyword",
         "archcalc", "archcalc.errors", "archcalc.dialects", "archcalc.dialects.schema", "archcalc.dialects.kinds",  # foreign words that most calls never need
         "archcalc.algebra", "archcalc.algebra.symbolic", "archcalc.algebra.written", "archcalc.algebra.assumptions",  # sympy
         "matplotlib", "archcalc.views", "archcalc.questions.slips", "archcalc.questions.diff",
         "torch",  # hardware/device.py asks the driver through it, for `local` alone
         "archcalc.dialects.torch_import",  # torch: for Python code that the user names
-        *(f"archcalc.questions.{name}" for name in ("closed_form", "explain", "sweep", "solve", "memory", "memory_forms", "time", "fit", "decode", "drawing", "field", "field_form")), "archcalc.crosscheck.calibrate", "archcalc.dialects.torch_maps", "PIL",  # asked by a few commands
+        *(f"archcalc.questions.{name}" for name in ("closed_form", "explain", "sweep", "solve", "memory", "memory_forms", "time", "fit", "decode", "drawing", "field", "field_form", "page")), "archcalc.crosscheck.calibrate", "archcalc.dialects.torch_maps", "PIL",  # asked by a few commands
         *(f"archcalc.questions.{name}" for name in ("properties", "convolutional", "collapse", "transform", "weights")), "archcalc.questions", "archcalc.dialects.torch_weights",  # numpy
     }  # fmt: skip
 

@@ -10,12 +10,15 @@ from typing import NoReturn
 
 from archcalc import __version__
 from archcalc.cli import (
+    helping,
     parsers,
+    parsers_completion,
     parsers_costs,
     parsers_decode,
     parsers_drawing,
     parsers_geometry,
     parsers_maps,
+    parsers_page,
     parsers_reconcile,
     parsers_transforms,
 )
@@ -68,9 +71,10 @@ def _discard_output() -> None:
 def parser() -> argparse.ArgumentParser:
     """All commands with their options."""
     what = "What a neural network costs, exactly, with its working shown."
-    top = argparse.ArgumentParser(prog="archcalc", description=what)
+    top = helping.Top(prog="archcalc", description=what, usage="archcalc COMMAND MODEL [options]")
+    top.set_defaults(run=helping.begin)
     top.add_argument("--version", action="version", version=f"archcalc {__version__}")
-    add = adder(top.add_subparsers(required=True, metavar="COMMAND"))
+    add = adder(top.add_subparsers(metavar="COMMAND", parser_class=argparse.ArgumentParser, prog="archcalc"))
     rooms = (
         parsers.ASKED,
         parsers_costs.ASKED,
@@ -78,9 +82,11 @@ def parser() -> argparse.ArgumentParser:
         parsers_geometry.ASKED,
         parsers_maps.ASKED,
         parsers_drawing.ASKED,
+        parsers_page.ASKED,
         parsers_transforms.ASKED,
         parsers_reconcile.ASKED,
         parsers.LISTED,
+        parsers_completion.LISTED,
     )
     for command in (command for room in rooms for command in room):
         command(add)

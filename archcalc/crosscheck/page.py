@@ -8,6 +8,7 @@ from typing import Any, Literal
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.units import grouped, iec
 from archcalc.layers.layer import shown
+from archcalc.views import notebook
 from archcalc.views.table import Table
 
 What = Literal["output", "tensors", "MACs", "exact MACs", "operations", "values", "saved", "peak", "every size", "runs"]
@@ -126,7 +127,9 @@ def text(parts: Iterable[str | Table], lines: Iterable[tuple[str, str]], width: 
 
 def html(parts: Iterable[str | Table], lines: Iterable[tuple[str, str]]) -> str:
     """The same for a notebook."""
-    from html import escape
+    pieces = [_piece(part) if isinstance(part, str) else notebook.table(part) for part in parts]
+    return notebook.frame(*pieces, notebook.entries(lines))
 
-    pieces = [f"<p>{escape(part)}</p>" if isinstance(part, str) else part.markup("html") for part in parts]
-    return "\n".join([*pieces, f'<pre style="white-space: pre-wrap">{escape(entries(lines, 100))}</pre>'])
+
+def _piece(part: str) -> str:
+    return notebook.preformatted(part) if "\n" in part else notebook.paragraph(part)

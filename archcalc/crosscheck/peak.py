@@ -30,7 +30,7 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "rmsprop": lambda weights: torch.optim.RMSprop(weights, foreach=True),
     "adagrad": lambda weights: torch.optim.Adagrad(weights, foreach=True),
 }
-STEPS = 2  # the optimizer's state is there from the second one on
+STATELESS = ("none", "sgd")  # of the others, the state is there from the second step on
 
 
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -87,7 +87,7 @@ def tracked(
     model: Graph, uses: Sequence[Use], shapes: Mapping[str, Shape], choices: Choices, *,
     dtype: str = "float32", prepare: Callable[[Network], Any] | None = None,
 ) -> int:  # fmt: skip
-    """Most bytes that the real network takes on a CPU, at inference or in the second step of training.
+    """Most bytes that the real network takes on a CPU, at inference or in a step of training like those after it.
 
     Nothing is computed. `prepare` may alter the network first.
     """
@@ -134,7 +134,7 @@ def most(network: nn.Module, forward: Callable[..., Any], xs: list[Tensor], choi
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = OPTIMIZERS[choices.optimizer](weights) if weights and choices.optimizer != "none" else None
     with watch, torch.enable_grad():
-        for _ in range(STEPS):
+        for _ in range(1 if choices.optimizer in STATELESS and choices.set_to_none else 2):
             watch.most = watch.now
             step(forward, xs, amp)
             if optimizer is not None:

@@ -35,6 +35,9 @@ class FeatureMaps(Struct, frozen=True, eq=False):
         """Draw a labelled map for each channel, or one strip for a layer without places, into an SVG or PNG file."""
         views.plot(self, path)
 
+    def _repr_html_(self) -> str:
+        return views.maps_html(self)
+
     def __repr__(self) -> str:
         return f"<FeatureMaps of {self.layer} in {self.model}: {shown(self.values.shape)}>"
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from archcalc.errors import CannotRun, UsageError, nearest
+from archcalc.views import hardware as views
 
 TABLE = os.path.join(os.path.dirname(__file__), "devices.yaml")
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -126,6 +127,9 @@ class Device(Struct, frozen=True, kw_only=True):
     def ridge(self, dtype: str) -> float | None:
         """FLOP per byte from which on arithmetic, not memory, is the limit; None if the bandwidth is unknown."""
         return None if self.bandwidth is None else self.rate(dtype) / self.bandwidth
+
+    def _repr_html_(self) -> str:
+        return views.html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The stated figures, and what is taken from them: bytes, bytes/s, FLOP/s, FLOP per byte."""

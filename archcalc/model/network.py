@@ -15,6 +15,7 @@ from archcalc.model.graph import Graph, Input
 from archcalc.model.report import Report
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Answers, Use, answer, walk
+from archcalc.views import model as views
 
 
 class Network(Graph, frozen=True, dict=True, eq=False):
@@ -96,7 +97,7 @@ class Network(Graph, frozen=True, dict=True, eq=False):
         return str(self.report())
 
     def _repr_html_(self) -> str:
-        return self.report()._repr_html_()
+        return views.html(self)
 
     @cached_property
     def own_size(self) -> list[Use]:

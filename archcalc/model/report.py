@@ -88,7 +88,7 @@ class Report(Struct, frozen=True):
         return f"<Report of {self.model}: {self.totals.params:,} params, {self.totals.macs:,} MACs, {self.status}>"
 
     def _repr_html_(self) -> str:
-        return views.markup(self, "html")
+        return views.html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data: integers exact, shapes channels first."""

@@ -107,7 +107,7 @@ class ClosedForm(Struct, frozen=True, dict=True, eq=False):
         return f"<ClosedForm {self.of} of {self.layer or self.model}: {self.written('text')}>"
 
     def _repr_latex_(self) -> str:
-        return f"$\\displaystyle {self.written('latex')}$"
+        return views.mathematics(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The formula as plain data, in every language."""

@@ -16,7 +16,6 @@ from archcalc.model.network import Network, one_of
 from archcalc.model.sizes import whole_number
 from archcalc.model.walk import Answers, Use, answer
 from archcalc.views import decode as views
-from archcalc.views.table import preformatted
 
 LENGTH = 1  # the axis of positions in (batch, length) and (batch, length, features)
 
@@ -59,7 +58,7 @@ class Decode(Struct, frozen=True, eq=False):
         return views.text(self, 80)
 
     def _repr_html_(self) -> str:
-        return preformatted(str(self))
+        return views.html(self)
 
     def __repr__(self) -> str:
         totals = self.totals

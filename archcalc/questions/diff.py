@@ -106,7 +106,7 @@ class Difference(Struct, frozen=True):
         return f"<Difference of {self.before.model} and {self.after.model}: {counts} rows>"
 
     def _repr_html_(self) -> str:
-        return views.markup(self, "html")
+        return views.html(self)
 
     def text(self, width: int = 80) -> str:
         """The page for a terminal of this width."""
@@ -114,7 +114,7 @@ class Difference(Struct, frozen=True):
 
     def markdown(self) -> str:
         """The page in Markdown."""
-        return views.markup(self, "markdown")
+        return views.markdown(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The difference as plain data: integers exact, shapes channels first; of unchanged rows only their number."""

@@ -22,6 +22,7 @@ from archcalc.model.walk import Use
 from archcalc.questions.fitting import left_over
 from archcalc.questions.quantities import uses_of
 from archcalc.views import explain as views
+from archcalc.views.notebook import MOST
 
 ALWAYS_SAID = ("stride", "padding")  # of a convolution: a derivation shows them also at their defaults
 PER_AXIS = ("kernel", "stride", "padding", "dilation", "output_padding", "size", "scale", "amount")
@@ -80,7 +81,7 @@ class Explanation(Struct, frozen=True):
         return views.text(self, 80)
 
     def _repr_html_(self) -> str:
-        return views.html(self)
+        return views.html(self, MOST)
 
     def to_dict(self) -> dict[str, Any]:
         """The derivations as plain data."""
@@ -124,7 +125,7 @@ def _working(
     use: Use, images: Mapping[str, bool], dtype: str, convention: str, known: dict[Any, tuple[Step, ...]]
 ) -> Working:
     inputs = tuple(zip(use.inputs, use.xs, strict=True))
-    described = Working(use.name, use.kind, _fields(use.layer), inputs, use.answers.y, ())
+    described = Working(use.name, use.kind, fields_text(use.layer), inputs, use.answers.y, ())
     if isinstance(use.layer, Unknown):
         return replace(described, notes=("its operations are not known: nothing of it is counted",))
     seen = tuple(images.get(name, False) for name in use.inputs)
@@ -145,7 +146,7 @@ class Board:
         self.layer = spoken_layer(use.layer)
         marks = INDEX if len(use.xs) > 1 else " "
         self.xs = [
-            tuple(map(_sized, x, _names(len(x), image=image, index=marks[number % len(marks)].strip())))
+            tuple(map(_sized, x, _given(number, len(x), image=image, index=marks[number % len(marks)].strip())))
             for number, (x, image) in enumerate(zip(use.xs, images, strict=True))
         ]
         self.made = self.layer.out(*self.xs)
@@ -154,6 +155,10 @@ class Board:
     def steps(self) -> Iterator[Step]:
         """Output, parameters, operations, memory: whatever the layer has of them."""
         yield from self.sizes()
+        yield from self.costs()
+
+    def costs(self) -> Iterator[Step]:
+        """Parameters, operations, memory."""
         yield from self.tensors()
         yield from self.operations()
         values = _spoken(prod(self.y))
@@ -295,6 +300,11 @@ def _sized(size: int, name: str) -> int:
     return size if name == "batch" and size == 1 else named(size, name)
 
 
+def _given(number: int, rank: int, *, image: bool, index: str) -> list[str]:
+    """What the axes of an input are called; a further one of one axis, such as a list of places, has no batch."""
+    return [f"values{index}"] if number and rank == 1 else _names(rank, image=image, index=index)
+
+
 def _names(rank: int, *, image: bool, index: str) -> list[str]:
     """What the axes of a tensor are called."""
     if image and rank > 2:
@@ -322,7 +332,7 @@ def _values(weight: Weight) -> int:
     return prod((*shape[:1], *shape[2:], *shape[1:2]))
 
 
-def _fields(layer: Layer) -> str:
+def fields_text(layer: Layer) -> str:
     """Fields that are not at their defaults, or have none."""
     given = ((field, getattr(layer, field.name)) for field in fields(type(layer)) if field.name != "function")
     return ", ".join(f"{field.name} {_field(value)}" for field, value in given if value != field.default)

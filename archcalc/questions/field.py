@@ -20,7 +20,6 @@ from archcalc.model.walk import Use, outline
 from archcalc.questions.cells import Seen, Seers, seen_by, seers_of
 from archcalc.questions.quantities import uses_of
 from archcalc.views import field as views
-from archcalc.views.table import preformatted
 
 
 class Extent(Struct, frozen=True):
@@ -80,7 +79,7 @@ class Field(Struct, frozen=True, dict=True, eq=False):
         return views.text(self, 80)
 
     def _repr_html_(self) -> str:
-        return preformatted(str(self))
+        return views.html(self)
 
     def __repr__(self) -> str:
         return f"<Field of {self.model}: {len(self.rows)} layers>"

@@ -13,6 +13,7 @@ from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import outline
 from archcalc.questions.field import Tracer, default, named, places_of
 from archcalc.questions.symbols import chosen
+from archcalc.views import field_form as views
 
 
 class FieldForm(Struct, frozen=True):
@@ -27,6 +28,9 @@ class FieldForm(Struct, frozen=True):
     def __str__(self) -> str:
         lines = (f"{name} {' × '.join(map(str, getattr(self, name)))}" for name in ("size", "stride", "start"))
         return f"{self.layer} on {self.input}: {', '.join(lines)}"
+
+    def _repr_latex_(self) -> str:
+        return views.mathematics(self)
 
 
 def field_form(

@@ -16,7 +16,6 @@ from archcalc.questions.asked import Asked, largest_batch, largest_input
 from archcalc.questions.memory import checked
 from archcalc.questions.ways import Way, ways
 from archcalc.views import fit as views
-from archcalc.views.table import preformatted
 
 
 class Fit(Struct, frozen=True):
@@ -49,7 +48,7 @@ class Fit(Struct, frozen=True):
         return views.text(self, 80)
 
     def _repr_html_(self) -> str:
-        return preformatted(str(self))
+        return views.html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data."""

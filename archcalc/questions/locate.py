@@ -11,6 +11,7 @@ from archcalc.errors import ModelError
 from archcalc.layers.layer import Shape, shown
 from archcalc.model.network import Network
 from archcalc.questions.field import field
+from archcalc.views import maps as views
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right; bottom and right are not part of it
 MOST = 100_000  # cells above the threshold that are looked at
@@ -36,6 +37,9 @@ class Located(Struct, frozen=True):
     overlap: float
     cells: int  # above the threshold, before overlaps were merged
     places: tuple[Place, ...]
+
+    def _repr_html_(self) -> str:
+        return views.places_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data."""
@@ -107,7 +111,7 @@ def merged(places: Sequence[Place], overlap: float) -> list[Place]:
     import numpy as np
 
     boxes, kept = np.array([place.box for place in places], dtype=np.int64).reshape(-1, 4), list[Place]()
-    strongest = np.empty_like(boxes)
+    strongest = np.empty_like(boxes, order="F")  # each edge of all boxes side by side
     for place, box in zip(places, boxes, strict=True):
         if (shared(box, strongest[: len(kept)]) <= overlap).all():
             strongest[len(kept)] = box
@@ -124,7 +128,9 @@ def shared(box: Any, others: Any) -> Any:
     """
     import numpy as np
 
-    corner, end = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    both = np.clip(end - corner, 0, None).prod(axis=1)
-    either = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - both
+    top, left, bottom, right = others.T
+    height = np.minimum(box[2], bottom) - np.maximum(box[0], top)
+    width = np.minimum(box[3], right) - np.maximum(box[1], left)
+    both = np.maximum(height, 0) * np.maximum(width, 0)
+    either = (box[2] - box[0]) * (box[3] - box[1]) + (bottom - top) * (right - left) - both
     return both / np.maximum(either, 1)  # boxes of nothing share nothing

@@ -22,7 +22,6 @@ from archcalc.model.network import Network
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Use
 from archcalc.views import properties as views
-from archcalc.views.table import preformatted
 
 PLANES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 SILENT = "is of a kind that does not say"
@@ -119,7 +118,7 @@ class Answer(Struct, frozen=True):
         return f"<Properties of {self.whole.name}>"
 
     def _repr_html_(self) -> str:
-        return preformatted(views.text(self, 120))
+        return views.html(self)
 
 
 class State(Struct, frozen=True):

@@ -12,7 +12,6 @@ from archcalc.model.network import Network
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Use
 from archcalc.views import reconcile as views
-from archcalc.views.table import preformatted
 
 Quantity = Literal["macs", "flops", "params"]
 
@@ -126,7 +125,7 @@ class Reconciliation(Struct, frozen=True):
         return f"<Reconciliation of {self.model}: {len(self.figures)} figures, {self.status}>"
 
     def _repr_html_(self) -> str:
-        return preformatted(str(self))
+        return views.html(self)
 
 
 def reconcile(

@@ -22,6 +22,7 @@ from archcalc.questions.closed_form import ClosedForm, Derivation
 from archcalc.questions.fitting import Fitting
 from archcalc.questions.quantities import COUNTED, OPS
 from archcalc.questions.symbols import BATCH, symbols_of
+from archcalc.views import solve as views
 
 CLASSES = 4_096  # rests for which growth is proved one by one
 SCANNED = 20_000  # candidates that are looked at where growth is not proved
@@ -72,12 +73,7 @@ class Solution(Struct, frozen=True):
 
     def text(self) -> str:
         """Answer and certificate, a line each."""
-        head = f"largest {self.maximised}: {self.answer}"
-        if self.holds is None:
-            head = f"no {self.maximised} keeps the limits"
-        elif self.fails is None:
-            head = f"no largest {self.maximised} was found"
-        lines = [head, *self.certificate("holds", self.holds), *self.certificate("fails", self.fails)]
+        lines = [views.answer(self), *self.certificate("holds", self.holds), *self.certificate("fails", self.fails)]
         return "\n".join([*lines, *textwrap.wrap(self.reason, 80)])
 
     def certificate(self, word: str, at: At | None) -> Iterator[str]:
@@ -88,6 +84,9 @@ class Solution(Struct, frozen=True):
             if word == "fails" and kept == "keeps":
                 continue
             yield f"  {word} at {where}: {constraint.quantity} {grouped(value)} {kept} {constraint}"
+
+    def _repr_html_(self) -> str:
+        return views.html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The solution as plain data."""

@@ -141,7 +141,7 @@ class Sweep(Struct, frozen=True):
         return views.text(self)
 
     def _repr_html_(self) -> str:
-        return views.markup(self, "html")
+        return views.html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The sweep as plain data: columns, and a row of exact integers for each point."""

@@ -14,7 +14,6 @@ from archcalc.model.report import Report
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.model.walk import Use
 from archcalc.views import transform as views
-from archcalc.views.table import preformatted
 
 Tensors = dict[str, dict[str, Any]]  # use → tensor of it → array
 Carry = Callable[[Tensors], Tensors]
@@ -49,7 +48,7 @@ class Transform(Struct, frozen=True):
         return f"<Transform {self.name} of {self.before.name}>"
 
     def _repr_html_(self) -> str:
-        return preformatted(str(self))
+        return views.html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """What was done and what it changes, as plain data."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from archcalc.algebra.units import grouped, iec, si
+from archcalc.views import notebook
 from archcalc.views.table import Table
 
 TITLES = ("kind", "uses", "MACs", "weights read", "KV cache")
@@ -12,26 +13,38 @@ TITLES = ("kind", "uses", "MACs", "weights read", "KV cache")
 
 def text(found: Any, width: int) -> str:
     """The page for a terminal of this width."""
-    lines = (part for line in summary(found) for part in textwrap.wrap(line, width, subsequent_indent=" " * 11))
+    said = (f"{word:11}{what}" for word, what in summary(found))
+    lines = (part for line in said for part in textwrap.wrap(line, width, subsequent_indent=" " * 11))
     return "\n\n".join([heading(found), "\n".join(lines), table(found).text()])
+
+
+def html(found: Any) -> str:
+    """The page for a notebook."""
+    head = notebook.heading(found.model, {}, token(found))
+    return notebook.frame(head, notebook.entries(summary(found)), notebook.table(table(found)))
 
 
 def heading(found: Any) -> str:
     """What it is of."""
+    return f"{found.model}: {token(found)}"
+
+
+def token(found: Any) -> str:
+    """Which token, in which formats."""
     cache = "" if found.cache_dtype == found.dtype else f", cache in {found.cache_dtype}"
     plural = "" if found.batch == 1 else f" of each of {grouped(found.batch)} sequences"
-    return f"{found.model}: the token at position {grouped(found.position)}{plural}, {found.dtype}{cache}"
+    return f"the token at position {grouped(found.position)}{plural}, {found.dtype}{cache}"
 
 
-def summary(found: Any) -> Iterator[str]:
+def summary(found: Any) -> Iterator[tuple[str, str]]:
     """The totals in words."""
     totals = found.totals
-    yield f"MACs       {counted(totals.macs)}; {counted(totals.attention_macs)} of them on {keys(found)}"
+    yield "MACs", f"{counted(totals.macs)}; {counted(totals.attention_macs)} of them on {keys(found)}"
     if found.position:
-        yield f"prefill    {counted(totals.prefill_macs)} for what stands before it, all at once"
-    yield f"KV cache   {sized(totals.kv_cache_bytes)}; {sized(totals.kv_cache_bytes_per_token)} for each token"
-    yield f"reads      {sized(totals.read_bytes)} at least: the cache, and {sized(totals.weight_bytes)} of weights"
-    yield f"intensity  {2 * totals.macs / totals.read_bytes:.3g} FLOP for each byte that is read"
+        yield "prefill", f"{counted(totals.prefill_macs)} for what stands before it, all at once"
+    yield "KV cache", f"{sized(totals.kv_cache_bytes)}; {sized(totals.kv_cache_bytes_per_token)} for each token"
+    yield "reads", f"{sized(totals.read_bytes)} at least: the cache, and {sized(totals.weight_bytes)} of weights"
+    yield "intensity", f"{2 * totals.macs / totals.read_bytes:.3g} FLOP for each byte that is read"
 
 
 def keys(found: Any) -> str:

@@ -1,12 +1,13 @@
 """Two reports side by side as a page: conditions, changed rows, rows of one side, totals, what has to be said."""
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
 from archcalc.algebra.units import grouped
+from archcalc.views import notebook
 from archcalc.views.columns import COLUMNS, TOTALLED, cell
 from archcalc.views.report import DEFAULT, fitting, heading, table
 from archcalc.views.table import Table, shortened
@@ -34,16 +35,23 @@ def text(found: Any, width: int) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def markup(found: Any, style: str) -> str:
-    """The difference in Markdown or HTML."""
+def markdown(found: Any) -> str:
+    """The difference in Markdown."""
     parts: list[str | Table] = [*_headings(found), *map(": ".join, _conditions(found))]
     parts += [_whole(found)] if not found.costs_same else []
     for title, group in _one_sided(found):
         parts += [title, table(group, DEFAULT, "channels_first")]
     parts += map(": ".join, _closing(found))
-    paragraph: Callable[[str], str] = _html_paragraph if style == "html" else str
-    pieces = [paragraph(part) if isinstance(part, str) else part.markup(style) for part in parts]
-    return ("\n" if style == "html" else "\n\n").join(pieces)
+    return "\n\n".join(part if isinstance(part, str) else part.markup("markdown") for part in parts)
+
+
+def html(found: Any) -> str:
+    """The difference for a notebook."""
+    parts = [notebook.paragraphs(_headings(found)), notebook.entries(_conditions(found))]
+    parts += [notebook.table(_whole(found))] if not found.costs_same else []
+    for title, group in _one_sided(found):
+        parts += [notebook.paragraph(title), notebook.table(table(group, DEFAULT, "channels_first"))]
+    return notebook.frame(*parts, notebook.entries(_closing(found)))
 
 
 def ratio_text(ratio: Fraction) -> str:
@@ -251,9 +259,3 @@ def _entries(entries: Iterator[tuple[str, str]], width: int) -> list[str]:
 def _entry(word: str, told: str, width: int) -> list[str]:
     """A word and its text, wrapped under itself."""
     return textwrap.wrap(f"{word:{MARGIN - 1}} {told}", max(width, 2 * MARGIN), subsequent_indent=" " * MARGIN)
-
-
-def _html_paragraph(line: str) -> str:
-    from html import escape
-
-    return f"<p>{escape(line)}</p>"

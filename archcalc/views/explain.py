@@ -6,8 +6,11 @@ from typing import Any
 
 from archcalc.algebra.ops import CONVENTIONS
 from archcalc.algebra.spoken import LATEX, Spoken, grouped
+from archcalc.views import mathml, notebook
 
 ROOM = 19  # characters of a label
+OPENED = 12  # layers of a page that are open from the start
+LEFT = "text-align: left"
 
 
 def text(explanation: Any, width: int) -> str:
@@ -110,16 +113,16 @@ def markdown(explanation: Any) -> str:
 
 def _item(step: Any) -> str:
     label = f"{step.under}, {step.label}" if step.under else step.label
-    return f"- {label}: ${_mathematics(step)}$" + (f" ({step.remark})" if step.remark else "")
+    return f"- {label}: ${' = '.join(mathematics(step))}$" + (f" ({step.remark})" if step.remark else "")
 
 
-def _mathematics(step: Any) -> str:
+def mathematics(step: Any) -> list[str]:
+    """The chain names = values = result in LaTeX, without repeating what is the same."""
     result = f"{int(step.value):,}".replace(",", "{,}") + (rf"\ \text{{{step.unit}}}" if step.unit else "")
     if not isinstance(step.value, Spoken):
-        return result
-    shown = _tex(step.value.shown(LATEX))
-    parts = [_tex(step.value.said(LATEX)), shown, result]
-    return " = ".join(parts if shown != _tex(grouped(int(step.value))) else [parts[0], result])
+        return [result]
+    said, shown = _tex(step.value.said(LATEX)), _tex(step.value.shown(LATEX))
+    return [said, shown, result] if shown != _tex(grouped(int(step.value))) else [said, result]
 
 
 def _tex(formula: str) -> str:
@@ -143,7 +146,7 @@ def _aligned(steps: Sequence[Any]) -> list[str]:
     for step in steps:
         label = f"{step.under}, {step.label}" if step.under else step.label
         remark = rf"\quad\text{{({_escaped(step.remark)})}}" if step.remark else ""
-        rows.append(rf"\text{{{_escaped(label)}}} &= {_mathematics(step)}{remark}")
+        rows.append(rf"\text{{{_escaped(label)}}} &= {' = '.join(mathematics(step))}{remark}")
     return [r"\begin{align*}", " \\\\\n".join(rows), r"\end{align*}"]
 
 
@@ -153,8 +156,36 @@ def _escaped(words: str) -> str:
     return words.replace("×", r"$\times$").replace("−", "$-$").replace("–", "--")
 
 
-def html(explanation: Any) -> str:
-    """The board as preformatted text, escaped."""
-    import html as standard
+def html(explanation: Any, most: int | None = None) -> str:
+    """The derivations in HTML, formulas in MathML; a part that opens and closes for each layer."""
+    shown = explanation.layers[:most]
+    rest = f"… and {len(explanation.layers) - len(shown):,} more layers: explain(layer=…) shows one"
+    return notebook.frame(
+        notebook.heading(
+            explanation.model, {name: _shape(x) for name, x in explanation.inputs.items()}, explanation.dtype
+        ),
+        *(_part(working, opened=len(shown) <= OPENED) for working in shown),
+        notebook.paragraph(rest) if len(shown) < len(explanation.layers) else "",
+        notebook.folded("in all", _table(explanation.totals), opened=True) if explanation.totals else "",
+        notebook.paragraphs(closing(explanation, 10**6)),
+    )
 
-    return f'<pre style="white-space: pre-wrap">{standard.escape(text(explanation, 100))}</pre>'
+
+def _part(working: Any, *, opened: bool) -> str:
+    read = ", ".join(f"{notebook.isolated(name)} {_shape(shape)}" for name, shape in working.inputs)
+    shapes = f"<p>{f'reads {read}, ' if read else ''}gives {_shape(working.output)}</p>"
+    return notebook.folded(_title(working), shapes, _table(working.steps), *map(notebook.paragraph, working.notes),
+                           opened=opened)  # fmt: skip
+
+
+def _table(steps: Sequence[Any]) -> str:
+    """A line for each step: its label, how the number comes about, and a remark."""
+    lines = []
+    for under, step in _with_headings(steps):
+        if under:
+            lines.append(f'<tr><th scope="rowgroup" colspan="2" style="{LEFT}">{notebook.escaped(under)}</th></tr>')
+        formula = " = ".join(mathml.chain(step.value)) + (f" {step.unit}" if step.unit else "")
+        remark = f": {notebook.escaped(step.remark)}" if step.remark else ""
+        label = f'<th scope="row" style="{LEFT}; font-weight: normal">{notebook.escaped(step.label)}</th>'
+        lines.append(f'<tr>{label}<td style="{LEFT}">{formula}{remark}</td></tr>')
+    return "\n".join(["<table>", "<tbody>", *lines, "</tbody>", "</table>"]) if lines else ""

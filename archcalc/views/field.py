@@ -8,6 +8,7 @@ from typing import Any
 from archcalc.algebra.units import grouped
 from archcalc.errors import UsageError
 from archcalc.layers.layer import shown
+from archcalc.views import notebook
 from archcalc.views.drawing import check_file, save
 from archcalc.views.table import Table
 
@@ -36,6 +37,21 @@ def text(field: Any, width: int) -> str:
     for note in field.notes:
         lines += textwrap.wrap(f"Note: {note}", width, subsequent_indent="  ")
     return "\n".join(lines)
+
+
+def html(field: Any) -> str:
+    """The page for a notebook."""
+    rows = list(field.rows) if field.alone else changes(field.rows)
+    hidden = len(field.rows) - len(rows)
+    said = [f"and {hidden} layers that see what the layer above them sees"] if hidden else []
+    said += [CONVENTION, *cell_lines(field), *seers_lines(field), *(f"Note: {note}" for note in field.notes)]
+    return notebook.frame(
+        notebook.heading(
+            field.model, {name: shown(shape[1:]) for name, shape in field.inputs.items()}, "what cells see"
+        ),
+        notebook.table(table(field, rows)),
+        notebook.paragraphs(said),
+    )
 
 
 def changes(rows: Sequence[Any]) -> list[Any]:

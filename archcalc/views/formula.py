@@ -8,6 +8,9 @@ from typing import Any
 from archcalc.algebra.ops import CONVENTIONS
 
 NAMES = {"macs": "MACs", "flops": "FLOPs", "macs_exact": "exact MACs"}
+SIGNS = {"≥": r"\ge ", "≤": r"\le ", "×": r"\times ", "·": r"\cdot ", "−": "-", "…": r"\ldots ", "_": r"\_", "%": r"\%"}
+SINGLE = r"[\w.]+|⌊[^⌊⌋⌈⌉]*⌋|⌈[^⌊⌋⌈⌉]*⌉|\\left\\l\w+ ((?!\\left).)*\\right\\r\w+"  # needs no brackets in a product
+TEX_ROW = 240  # characters of LaTeX after which a line is full
 JS_HELPERS = """\
 const floordiv = (a, b) => { const q = a / b; return a % b !== 0n && (a < 0n) !== (b < 0n) ? q - 1n : q; };
 const max = (a, b) => (a > b ? a : b), min = (a, b) => (a < b ? a : b);"""
@@ -21,9 +24,13 @@ def written_form(form: Any, style: str) -> str:
     if form.of != "output":
         return texts[0]
     if style in ("text", "ascii", "latex"):
-        single = [text if re.fullmatch(r"[\w.]+|⌊[^⌊⌋⌈⌉]*⌋|⌈[^⌊⌋⌈⌉]*⌉", text) else f"({text})" for text in texts]
-        return {"text": " × ", "ascii": " x ", "latex": r" \times "}[style].join(single)
+        return {"text": " × ", "ascii": " x ", "latex": r" \times "}[style].join(map(bracketed, texts))
     return f"[{', '.join(texts)}]" if style == "js" else f"({', '.join(texts)},)"
+
+
+def bracketed(text: str) -> str:
+    """A size as a product takes it."""
+    return text if re.fullmatch(SINGLE, text) else f"({text})"
 
 
 def page(forms: Sequence[Any], width: int) -> str:
@@ -47,6 +54,40 @@ def page(forms: Sequence[Any], width: int) -> str:
         start = f"{name:11}   "
         lines += textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * len(start))
     return "\n".join(lines).rstrip()
+
+
+def mathematics(form: Any) -> str:
+    """The formula and its conditions for a notebook, as one piece of LaTeX."""
+    relation = r"\ge" if form.partial else "="
+    formula = broken(f"{words_in(title(form))} {relation} {written_form(form, 'latex')}")
+    counted = [f"convention: {form.convention}"] if form.of == "flops" else []
+    return stacked([*formula, *map(words_in, [*form.conditions, *counted])])
+
+
+def broken(formula: str) -> list[str]:
+    """A long sum in LaTeX, a few terms to a line."""
+    rows, depth = [r"\displaystyle "], 0
+    for piece in re.split(r"(\\left|\\right|[{}]| (?=[+-] ))", formula):
+        depth += (piece in (r"\left", "{")) - (piece in (r"\right", "}"))
+        if piece == " " and not depth and len(rows[-1]) > TEX_ROW:
+            rows.append(r"\displaystyle \quad ")
+        rows[-1] += piece
+    return rows
+
+
+def stacked(lines: Sequence[str]) -> str:
+    """Lines of mathematics under each other, as notebooks take them."""
+    return r"$\begin{array}{l} " + r" \\ ".join(lines) + r" \end{array}$"
+
+
+def words_in(text: str) -> str:
+    r"""Text within mathematics; its signs stand outside of the words, where every TeX knows them.
+
+    >>> print(words_in("width_1 % 4 == 0, H ≥ 8"))
+    \text{width}\_\text{1 }\%\text{ 4 }==\text{ 0, H }\ge \text{ 8}
+    """
+    pieces = re.findall(r"((?:[^\W_]|[ ,.;:])+)|(.)", text)
+    return "".join(rf"\text{{{words}}}" if words else SIGNS.get(mark, mark) for words, mark in pieces)
 
 
 def title(form: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archcalc.algebra.units import iec
+from archcalc.views import notebook
 from archcalc.views.table import Table
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 SHOWN = ("fp32", "tf32", "fp16", "bf16")  # rates that the table of all devices has a column for
 UNKNOWN = "-"
+RATELESS = "No rate is stated."
 LEGEND = (
     "GiB of memory; GB/s the larger of what is stated and what the bus carries; cache in MiB, all levels from L2 on; "
     "rates in TFLOP/s, dense, at the highest clock stated; - what no source states."
@@ -63,6 +65,18 @@ def device_page(device: "Device", findings: Sequence[Any], sources: Mapping[str,
     return "\n\n".join(part for part in parts if part)
 
 
+def html(device: "Device") -> str:
+    """All about one device for a notebook."""
+    rates = _rate_table(device)
+    said = [*device.notes, *(f"Source: {source}" for source in device.sources)]
+    return notebook.frame(
+        notebook.heading(device.id, {}, device.name),
+        notebook.entries(_facts(device)),
+        notebook.table(rates) if rates.rows else notebook.paragraph(RATELESS),
+        notebook.paragraphs(said),
+    )
+
+
 def _facts(device: "Device") -> Iterator[tuple[str, str]]:
     words = (device.vendor, device.arch, str(device.year or ""))
     capability = f"compute capability {device.compute_capability}" if device.compute_capability else ""
@@ -106,8 +120,11 @@ def _levels(device: "Device") -> str:
 
 
 def _rates(device: "Device") -> str:
-    if not device.peak_tflops:
-        return "No rate is stated."
+    rates = _rate_table(device)
+    return rates.text() if rates.rows else RATELESS
+
+
+def _rate_table(device: "Device") -> Table:
     rows = tuple(
         (
             name,
@@ -119,7 +136,7 @@ def _rates(device: "Device") -> str:
         for name, stated in device.peak_tflops.items()
     )
     titles = ("rate", "TFLOP/s", "at highest clock", "FLOP per byte", "cores")
-    return Table(titles, (False, True, True, True, False), rows).text()
+    return Table(titles, (False, True, True, True, False), rows)
 
 
 def _entries(entries: Sequence[tuple[str, str]], width: int) -> Iterator[str]:

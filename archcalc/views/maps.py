@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from archcalc.layers.layer import shown
+from archcalc.views import notebook
 from archcalc.views.drawing import check_file, save
 from archcalc.views.table import Table
 
@@ -92,6 +94,33 @@ def boxes(image: Any, found: Sequence[Any], classes: Sequence[str], path: str) -
 
 def text(found: Any, classes: Sequence[str]) -> str:
     """The places as a table, the strongest first."""
+    head = f"{found.model}, {found.layer}: {reported(found)}"
+    return f"{head}\n\n{table(found, classes).text()}" if found.places else head
+
+
+def places_html(found: Any) -> str:
+    """The places for a notebook, classes by number."""
+    head = notebook.heading(found.model, {}, found.layer, reported(found))
+    return notebook.frame(head, notebook.table(table(found, ())) if found.places else "")
+
+
+def maps_html(found: Any) -> str:
+    """What the maps are of, for a notebook; `plot` draws them."""
+    weights = "PyTorch's initial ones" if found.random_weights else "given ones"
+    said = {"maps": shown(found.values.shape), "weights": weights,
+            "values": f"{found.values.min():.4g} to {found.values.max():.4g}"}  # fmt: skip
+    head = notebook.heading(found.model, {"image": shown(found.image)}, found.layer)
+    return notebook.frame(head, notebook.entries(said.items()))
+
+
+def reported(found: Any) -> str:
+    """How many places, where, and what they reach."""
+    size = " × ".join(map(str, found.image))
+    return f"{len(found.places)} places in {size}, {found.cells} cells of at least {found.threshold:g}"
+
+
+def table(found: Any, classes: Sequence[str]) -> Table:
+    """A row for each place."""
     rows = tuple(
         (
             classes[place.channel] if place.channel < len(classes) else str(place.channel), f"{place.score:.4g}",
@@ -100,7 +129,4 @@ def text(found: Any, classes: Sequence[str]) -> str:
         for place in found.places
     )  # fmt: skip
     titles = ("class", "score", "cell", "box: top,left,bottom,right", "centre")
-    size = " × ".join(map(str, found.image))
-    cells = f"{found.cells} cells of at least {found.threshold:g}"
-    head = f"{found.model}, {found.layer}: {len(rows)} places in {size}, {cells}"
-    return f"{head}\n\n{Table(titles, (False, True, True, True, True), rows).text()}" if rows else head
+    return Table(titles, (False, True, True, True, True), rows)

@@ -6,6 +6,7 @@ from typing import Any
 
 from archcalc.algebra.units import grouped, iec
 from archcalc.layers.layer import shown
+from archcalc.views import notebook
 from archcalc.views.drawing import check_file, save
 from archcalc.views.table import Table, csv_text
 
@@ -29,21 +30,10 @@ LEFT_OUT = "cuBLAS workspace (8,519,680 B, on Hopper 33,554,432 B), cuDNN worksp
 
 def text(memory: Any, width: int, *, classroom: bool = False) -> str:
     """The page for a terminal."""
-    peak = memory.peak
-    whens = {"inference_peak_bytes": memory.inference.when}
-    if memory.training is not None:
-        whens["training_peak_bytes"] = memory.training.when
-    if memory.choices.checkpoint:
-        whens["saved_bytes"] = "without checkpoints"
-    lines = [[NAMES[name], grouped(size), iec(size), whens.get(name, "")] for name, size in memory.quantities.items()]
-    reserved = memory.reserved_bytes
-    lines.append(["reserved by the allocator", grouped(reserved), iec(reserved), "its rules replayed"])
-    parts = [[f"  {name}", grouped(size), iec(size), ""] for name, size in peak.parts.items()]
-    peak_name = "training" if memory.training is not None else "inference"
     blocks = [
         textwrap.fill(heading(memory), width, subsequent_indent="  "),
-        _columns(lines, width),
-        "\n".join([f"At the {peak_name} peak, {peak.when}:", _columns(parts, width)]),
+        _columns(sizes(memory), width),
+        "\n".join([f"{_at_peak(memory)}:", _columns(parts(memory), width)]),
         timeline(memory.moments, width),
     ]
     if classroom:
@@ -51,17 +41,59 @@ def text(memory: Any, width: int, *, classroom: bool = False) -> str:
     return "\n\n".join([*blocks, "\n".join(closing(memory, width))])
 
 
+def html(memory: Any) -> str:
+    """The page for a notebook."""
+    shapes = {name: shown(shape) for name, shape in memory.inputs.items()}
+    titles, numeric = ("", "bytes", "", "when"), (False, True, True, False)
+    quantities = Table(titles, numeric, tuple(map(tuple, sizes(memory))))
+    held = Table(titles[:3], numeric[:3], tuple(tuple(line[:3]) for line in parts(memory)))
+    return notebook.frame(
+        notebook.heading(memory.model, shapes, memory.dtype, *chosen(memory)),
+        notebook.table(quantities),
+        notebook.paragraph(f"{_at_peak(memory)}:"),
+        notebook.table(held),
+        notebook.preformatted(timeline(memory.moments, 100)),
+        notebook.folded("What each layer adds", notebook.table(table(memory)), opened=False),
+        notebook.paragraphs(closing(memory, 10**6)),
+    )
+
+
+def sizes(memory: Any) -> list[list[str]]:
+    """Every named quantity: what, bytes, the same rounded, and when or under which condition."""
+    whens = {"inference_peak_bytes": memory.inference.when}
+    if memory.training is not None:
+        whens["training_peak_bytes"] = memory.training.when
+    if memory.choices.checkpoint:
+        whens["saved_bytes"] = "without checkpoints"
+    lines = [[NAMES[name], grouped(size), iec(size), whens.get(name, "")] for name, size in memory.quantities.items()]
+    reserved = memory.reserved_bytes
+    return [*lines, ["reserved by the allocator", grouped(reserved), iec(reserved), "its rules replayed"]]
+
+
+def parts(memory: Any) -> list[list[str]]:
+    """What the peak is made of."""
+    return [[f"  {name}", grouped(size), iec(size), ""] for name, size in memory.peak.parts.items()]
+
+
+def _at_peak(memory: Any) -> str:
+    return f"At the {'training' if memory.training is not None else 'inference'} peak, {memory.peak.when}"
+
+
 def heading(memory: Any) -> str:
     """What it is the memory of, and under which choices."""
     inputs = ", ".join(f"{name} {shown(shape)}" for name, shape in memory.inputs.items())
+    return f"{memory.model}: {inputs}, {memory.dtype}, {', '.join(chosen(memory))}"
+
+
+def chosen(memory: Any) -> list[str]:
+    """The choices in words."""
     choices = memory.choices
     said = [f"training with {choices.optimizer}"] if choices.training else ["inference"]
     said += [f"mixed precision {choices.amp}"] if choices.amp else []
     deep = f" at depth {choices.depth}" if choices.depth > 1 else ""
     said += [f"a checkpoint every {choices.checkpoint}{deep}"] if choices.checkpoint else []
     said += ["activations in place"] if choices.in_place else []
-    said += ["blocks hold their inputs"] if choices.hold == "blocks" else []
-    return f"{memory.model}: {inputs}, {memory.dtype}, {', '.join(said)}"
+    return said + (["blocks hold their inputs"] if choices.hold == "blocks" else [])
 
 
 def _columns(lines: Sequence[Sequence[str]], width: int) -> str:

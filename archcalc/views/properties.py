@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from archcalc.layers.layer import shown
+from archcalc.views import notebook
 from archcalc.views.table import Table
 
 VERDICTS = ("linear", "affine", "homogeneous", "elementwise")
 WHERE = {"everywhere": "", "inside": ", away from borders", "moving": ", of what moves inside the image"}
 MARKS = {"everywhere": "", "inside": " inside", "moving": " moving"}
+UNSHIFTED = "no axis along which the input could be shifted"
 LEGEND = {
     "shift": "a number: shifts of the input by so many cells move the output too (2→3: by 3 cells), at every cell",
     "inside": "away from borders",
@@ -28,6 +30,20 @@ def text(answer: Any, width: int) -> str:
     if len(answer.layers) > 1:
         blocks.append("\n".join(legend(answer, width)))
     return "\n\n".join(blocks)
+
+
+def html(answer: Any) -> str:
+    """The page for a notebook."""
+    several = len(answer.layers) > 1
+    shapes = {name: shown(shape) for name, shape in answer.inputs.items()}
+    return notebook.frame(
+        notebook.heading(answer.model, shapes, "at inference"),
+        notebook.paragraph(f"{answer.whole.name}, as a map of its input:"),
+        notebook.entries(verdicts(answer.whole)),
+        "" if answer.whole.shifts else notebook.paragraph(UNSHIFTED),
+        notebook.table(table(answer)) if several else "",
+        notebook.paragraphs(legend(answer, 10**6) if several else ()),
+    )
 
 
 def table(answer: Any) -> Table:
@@ -59,16 +75,23 @@ def mark(along: Any) -> str:
 
 def said(whole: Any, width: int) -> Iterator[str]:
     """The verdicts about the whole, with their reasons."""
-    names = [*VERDICTS, *(along.axis for along in whole.shifts)]
-    room = max(map(len, names))
-    reasons = [getattr(whole, name) for name in VERDICTS]
-    texts = [f"no: {verdict.why}" if verdict.why else "yes" for verdict in reasons] + [*map(sentence, whole.shifts)]
+    found = list(verdicts(whole))
+    room = max(len(name) for name, _ in found)
     yield from textwrap.wrap(f"{whole.name}, as a map of its input:", width)
-    for name, verdict in zip(names, texts, strict=True):
+    for name, verdict in found:
         indent = " " * (room + 4)
         yield textwrap.fill(f"  {name.ljust(room)}  {verdict}", width, subsequent_indent=indent)
     if not whole.shifts:
-        yield "  no axis along which the input could be shifted"
+        yield f"  {UNSHIFTED}"
+
+
+def verdicts(whole: Any) -> Iterator[tuple[str, str]]:
+    """Each property and axis with what holds."""
+    for name in VERDICTS:
+        verdict = getattr(whole, name)
+        yield name, f"no: {verdict.why}" if verdict.why else "yes"
+    for along in whole.shifts:
+        yield along.axis, sentence(along)
 
 
 def sentence(along: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from archcalc.algebra.units import grouped
 from archcalc.layers.layer import shown
+from archcalc.views import notebook
 from archcalc.views.table import Table
 
 OURS = {"macs": "MACs", "flops": "2·MACs", "params": "params"}
@@ -20,6 +21,28 @@ def text(found: Any, width: int) -> str:
     blocks = ["\n".join(head), fitting(table(found), width).text()]
     blocks += ["\n".join(lines(figure, width)) for figure in found.figures if figure.difference != 0 or figure.unknown]
     return "\n\n".join([*blocks, "\n".join(remarks(found, width))])
+
+
+def html(found: Any) -> str:
+    """The page for a notebook."""
+    shapes = {name: shown(shape) for name, shape in found.inputs.items()}
+    told = [figure for figure in found.figures if figure.difference != 0 or figure.unknown]
+    return notebook.frame(
+        notebook.heading(found.model, shapes, found.network),
+        notebook.table(fitting(table(found), 10**6)),
+        *(notebook.folded(f"{figure.tool} {figure.says}: why", because(figure), opened=False) for figure in told),
+        notebook.paragraphs(remarks(found, 10**6)),
+    )
+
+
+def because(figure: Any) -> str:
+    """How a figure comes about, as a table of differences whose sum it is."""
+    if figure.printed is None:
+        return notebook.paragraph(f"raises at {figure.refusal}")
+    first, *between, (said, printed) = sums(figure)
+    page = Table(("", figure.quantity), (False, True), (first, *between), (said, printed))
+    unknown = f"lower bound: not known of {', '.join(figure.unknown)}"
+    return notebook.table(page) + (notebook.paragraph(unknown) if figure.unknown else "")
 
 
 def fitting(whole: Table, width: int) -> Table:
@@ -71,9 +94,7 @@ def lines(figure: Any, width: int) -> Iterator[str]:
     if figure.printed is None:
         yield from textwrap.wrap(f"raises at {figure.refusal}", width, initial_indent="  ", subsequent_indent="    ")
         return
-    rows = [(OURS[figure.quantity] + ", ours", grouped(figure.ours))]
-    rows += [(f"{line.kind}: {line.cause}{times(line.uses)}", signed(line.difference)) for line in figure.lines]
-    rows.append((f"{figure.tool} {figure.says}", bound(figure) + grouped(figure.printed)))
+    rows = sums(figure)
     room = max(len(number) for _, number in rows)
     for said, number in rows:
         first, *rest = textwrap.wrap(said, width - room - 4)
@@ -82,6 +103,13 @@ def lines(figure: Any, width: int) -> Iterator[str]:
     if figure.unknown:
         kinds = f"lower bound: not known of {', '.join(figure.unknown)}"
         yield from textwrap.wrap(kinds, width, initial_indent="  ", subsequent_indent="    ")
+
+
+def sums(figure: Any) -> list[tuple[str, str]]:
+    """Ours, the differences by cause, and the figure that they add up to."""
+    rows = [(OURS[figure.quantity] + ", ours", grouped(figure.ours))]
+    rows += [(f"{line.kind}: {line.cause}{times(line.uses)}", signed(line.difference)) for line in figure.lines]
+    return [*rows, (f"{figure.tool} {figure.says}", bound(figure) + grouped(figure.printed))]
 
 
 def times(uses: int) -> str:

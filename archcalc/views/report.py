@@ -1,13 +1,14 @@
 """A report as a page: what it is of, its table, its totals and what has to be said about them."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from archcalc.algebra.ops import CONVENTIONS
 from archcalc.algebra.units import grouped, iec, si
+from archcalc.views import notebook
 from archcalc.views.columns import COLUMNS, TOTALLED, Column, cell, chosen, shape_text
-from archcalc.views.table import Table, csv_text, preformatted
+from archcalc.views.table import Table, csv_text
 
 DEFAULT = [column for column in COLUMNS.values() if column.rank < 9]
 
@@ -43,17 +44,29 @@ def fitting(report: Any, width: int, layout: str) -> Table:
 
 def markup(report: Any, style: str, columns: str | None = None, layout: str = "channels_first") -> str:
     """The report in Markdown, LaTeX or HTML."""
-    page = table(report, chosen(columns) if columns is not None else DEFAULT, layout).markup(style)
+    wanted = chosen(columns) if columns is not None else DEFAULT
+    if style == "html":
+        return html(report, wanted, layout, most=None)
+    page = table(report, wanted, layout).markup(style)
     lines = [heading(report, layout), *closing(report, width=10**6)]
     if style == "latex":
         page = page.replace("×", r"$\times$").replace("\n total ", "\n\\midrule\n total ")
         return "\n".join([*(f"% {line}" for line in lines[:1]), page, *(f"% {line}" for line in lines[1:])])
-    if style == "html":
-        import html
-
-        head = [f"<p>{html.escape(line)}</p>" for line in lines[:1]]
-        return "\n".join([*head, page, preformatted("\n".join(lines[1:]))])
     return "\n\n".join([lines[0], page, "\n".join(f"- {' '.join(line.split())}" for line in lines[1:])])
+
+
+def html(
+    report: Any, columns: Sequence[Column] = DEFAULT, layout: str = "channels_first", most: int | None = notebook.MOST
+) -> str:
+    """The report for a notebook, or whole for a page."""
+    rows = notebook.table(table(report, columns, layout), most)
+    return notebook.frame(titled(report, layout), rows, notebook.entries(summary(report)))
+
+
+def titled(report: Any, layout: str = "channels_first") -> str:
+    """What the report is of, in HTML."""
+    shapes = {name: shape_text(shape, _layout(report, name, layout)) for name, shape in report.inputs.items()}
+    return notebook.heading(report.model, shapes, report.dtype)
 
 
 def csv(report: Any, columns: str | None = None, layout: str = "channels_first") -> str:
@@ -72,19 +85,24 @@ def heading(report: Any, layout: str) -> str:
 
 def closing(report: Any, width: int) -> list[str]:
     """Totals that no column shows, the convention, the status and the notes."""
+    lines = (f"{word:9}{said}" for word, said in summary(report))
+    return [wrapped for line in lines for wrapped in textwrap.wrap(line, width, subsequent_indent=" " * 9)]
+
+
+def summary(report: Any) -> Iterator[tuple[str, str]]:
+    """The same as words with what is said of each."""
     totals, mark = report.totals, "≥ " if report.status == "partial" else ""
     convention = CONVENTIONS[report.convention]
-    lines = [
-        f"params   {mark}{grouped(totals.params)}{_split(totals)}",
-        f"MACs     {mark}{grouped(totals.macs)}{_rounded(totals.macs)}{_padding(totals, masked=report.masked)}",
-        f"FLOPs    {mark}{grouped(totals.flops)}{_rounded(totals.flops)},"
-        f" convention {convention.name}: {convention.meaning}",
-        f"memory   weights {_bytes(totals.weight_bytes)}, outputs of all layers {_bytes(totals.output_bytes)}"
-        + (f", buffers {_bytes(totals.buffer_bytes)}" if totals.buffer_bytes else ""),
-        f"status   {report.status}",
-        *(f"note     {note}" for note in report.notes),
-    ]
-    return [wrapped for line in lines for wrapped in textwrap.wrap(line, width, subsequent_indent=" " * 9)]
+    yield "params", f"{mark}{grouped(totals.params)}{_split(totals)}"
+    yield "MACs", f"{mark}{grouped(totals.macs)}{_rounded(totals.macs)}{_padding(totals, masked=report.masked)}"
+    counted = f"{mark}{grouped(totals.flops)}{_rounded(totals.flops)}"
+    yield "FLOPs", f"{counted}, convention {convention.name}: {convention.meaning}"
+    buffers = f", buffers {_bytes(totals.buffer_bytes)}" if totals.buffer_bytes else ""
+    outputs = f"outputs of all layers {_bytes(totals.output_bytes)}"
+    yield "memory", f"weights {_bytes(totals.weight_bytes)}, {outputs}{buffers}"
+    yield "status", report.status
+    for note in report.notes:
+        yield "note", note
 
 
 def _layout(report: Any, name: str, layout: str) -> str:

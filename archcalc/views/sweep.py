@@ -7,6 +7,7 @@ from typing import Any
 
 from archcalc.algebra.units import grouped
 from archcalc.errors import UsageError
+from archcalc.views import notebook
 from archcalc.views.drawing import check_file, save
 from archcalc.views.table import Table
 
@@ -32,15 +33,27 @@ def text(sweep: Any) -> str:
 
 def heading(sweep: Any) -> str:
     """What was swept."""
+    return f"{sweep.model}: {swept(sweep)}"
+
+
+def swept(sweep: Any) -> str:
+    """How many points, and what holds for all of them."""
     over = f"{sweep.points:,} points" + (" at random" if sweep.sample is not None else "")
-    return f"{sweep.model}: {over}, {sweep.dtype}, status {sweep.status}" + (
-        f", convention {sweep.convention}" if "flops" in sweep.of else ""
-    )
+    counted = f", convention {sweep.convention}" if "flops" in sweep.of else ""
+    return f"{over}, {sweep.dtype}, status {sweep.status}{counted}"
 
 
 def markup(sweep: Any, style: str) -> str:
     """The points in a markup language."""
-    return table(sweep).markup(style)
+    return html(sweep, most=None) if style == "html" else table(sweep).markup(style)
+
+
+def html(sweep: Any, most: int | None = notebook.MOST) -> str:
+    """The first points for a notebook, or all of them for a page."""
+    more = sweep.points - most if most is not None else 0
+    rows = notebook.table(table(sweep, most), None)
+    rest = notebook.paragraph(f"… and {more:,} more points: .table(), .rows() and .write(path) have them all")
+    return notebook.frame(notebook.heading(sweep.model, {}, swept(sweep)), rows, rest if more > 0 else "")
 
 
 def csv_lines(sweep: Any, start: int = 0, shown: Callable[[int], Any] | None = None) -> Iterator[tuple[str, int]]:

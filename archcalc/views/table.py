@@ -47,10 +47,10 @@ class Table(Struct, frozen=True):
         return "  ".join(aligned).rstrip()
 
     def markup(self, style: str) -> str:
-        """The table in a markup language: markdown, latex or html."""
+        """The table in a markup language: markdown or latex."""
         from tabulate import tabulate  # a tenth of a second, and plain text does not need it
 
-        formats = {"markdown": "github", "latex": "latex_booktabs", "html": "html"}
+        formats = {"markdown": "github", "latex": "latex_booktabs"}
         rows = [*self.rows, self.total] if self.total else list(self.rows)
         align = ["right" if right else "left" for right in self.numeric]
         return tabulate(rows, headers=self.titles, tablefmt=formats[style], colalign=align, disable_numparse=True)
@@ -94,10 +94,3 @@ def csv_text(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([titles, *rows])
     return out.getvalue().rstrip("\n")
-
-
-def preformatted(text: str) -> str:
-    """A page of text for a notebook, as it is."""
-    import html
-
-    return f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>'

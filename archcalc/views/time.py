@@ -7,6 +7,7 @@ from typing import Any
 from archcalc.algebra.units import grouped, si
 from archcalc.errors import UsageError
 from archcalc.layers.layer import shown
+from archcalc.views import notebook
 from archcalc.views.drawing import check_file, save
 from archcalc.views.table import Table, csv_text
 
@@ -18,6 +19,7 @@ WHY = {
     "efficiency_s": "rates that are reached, below both peaks",
     "launch_s": "launches, gaps, waiting for the host",
 }
+REASONS = "Why practice is slower than theory; the parts of the estimate"
 MODES = {
     "torch": "as PyTorch does by default: convolutions in TF32 where the device has it, matrices in IEEE",
     "ieee": "in IEEE arithmetic",
@@ -50,52 +52,83 @@ def text(timing: Any, width: int) -> str:
 def heading(timing: Any, width: int) -> str:
     """What runs where."""
     inputs = ", ".join(f"{name} {shown(shape)}" for name, shape in timing.inputs.items())
-    task = "forward and backward" if timing.training else "forward"
-    line = f"{timing.model} on {timing.device.name}: {inputs}, {timing.dtype}, {task}"
+    line = f"{timing.model} on {timing.device.name}: {inputs}, {timing.dtype}, {task(timing)}"
     return "\n".join(textwrap.wrap(line, width))
+
+
+def task(timing: Any) -> str:
+    """Which passes run."""
+    return "forward and backward" if timing.training else "forward"
 
 
 def bounds(timing: Any) -> str:
     """The times that nothing beats, then the one that is expected."""
+    named = times(timing)
+    long = max(len(name) for name, _, _ in named)
+    room = 9 if timing.device.bandwidth is not None else 0
+    return "\n".join(f"{name.ljust(long)}  {t:>{room}}  {note}".rstrip() for name, t, note in named)
+
+
+def times(timing: Any) -> list[tuple[str, str, str]]:
+    """What is timed, the time, and what to bear in mind."""
     totals = timing.totals
     if timing.device.bandwidth is None:
-        rate = next(iter(timing.rates.values()))
-        counted = f"two operations for each multiply–accumulate at {si(int(rate))}FLOP/s"
-        halved = f"          {seconds(timing.plain_s / 2)}  if only multiplications are counted"
-        return f"at least  {seconds(timing.plain_s)}  {counted}\n{halved}"
+        rate = si(int(next(iter(timing.rates.values()))))
+        counted = f"two operations for each multiply–accumulate at {rate}FLOP/s"
+        halved = "if only multiplications are counted"
+        return [("at least", seconds(timing.plain_s), counted), ("", seconds(timing.plain_s / 2), halved)]
     kind = "calibrated" if timing.calibrated else "uncalibrated"
-    named = [
-        ("at least, however it is executed", totals["bound_s"], ""),
-        ("at least, kernel by kernel", totals["bound_eager_s"], ""),
-        ("  with direct sums only", totals["bound_direct_s"], "Winograd and FFT may beat this"),
-        (f"expected: an estimate, {kind}", totals["estimate_s"], ""),
+    return [
+        ("at least, however it is executed", seconds(totals["bound_s"]), ""),
+        ("at least, kernel by kernel", seconds(totals["bound_eager_s"]), ""),
+        ("  with direct sums only", seconds(totals["bound_direct_s"]), "Winograd and FFT may beat this"),
+        (f"expected: an estimate, {kind}", seconds(totals["estimate_s"]), ""),
     ]
-    long = max(len(name) for name, _, _ in named)
-    return "\n".join(f"{name.ljust(long)}  {seconds(t):>9}  {note}".rstrip() for name, t, note in named)
 
 
 def why(timing: Any) -> str:
     """What the estimate is made of."""
+    long = max(map(len, WHY.values()))
+    lines = [f"  {name.ljust(long)}  {t:>9}  {share:>7}" for name, t, share in reasons(timing)]
+    return "\n".join([f"{REASONS}:", *lines])
+
+
+def reasons(timing: Any) -> list[tuple[str, str, str]]:
+    """Each part of the estimate, its time and its share."""
     totals = timing.totals
     whole = totals["estimate_s"] or 1.0
-    long = max(map(len, WHY.values()))
-    lines = [
-        f"  {name.ljust(long)}  {seconds(totals[key]):>9}  {100 * totals[key] / whole:5.1f} %"
-        for key, name in WHY.items()
-    ]
-    return "\n".join(["Why practice is slower than theory; the parts of the estimate:", *lines])
+    return [(name, seconds(totals[key]), f"{100 * totals[key] / whole:.1f} %") for key, name in WHY.items()]
 
 
 def layers(timing: Any, width: int) -> str:
     """The layers that take most."""
+    page, rest = slowest(timing)
+    return "\n".join([page.text() if page.width <= width else page.narrowed(width).text(), *rest])
+
+
+def slowest(timing: Any) -> tuple[Table, list[str]]:
+    """The layers that take most as a table, and in words what the others take."""
     order = sorted(timing.rows, key=lambda row: -row.estimate_s)
     rows = [row for row in order if row.kernels][:SHOWN]
-    page = table(rows, timing)
     rest = order[len(rows) :]
-    lines = [page.text() if page.width <= width else page.narrowed(width).text()]
-    if rest:
-        lines.append(f"and {len(rest)} more, {seconds(sum(row.estimate_s for row in rest))} together")
-    return "\n".join(lines)
+    said = f"and {len(rest)} more, {seconds(sum(row.estimate_s for row in rest))} together"
+    return table(rows, timing), [said] if rest else []
+
+
+def html(timing: Any) -> str:
+    """The page for a notebook."""
+    shapes = {name: shown(shape) for name, shape in timing.inputs.items()}
+    numeric = (False, True, False)
+    parts = [
+        notebook.heading(timing.model, shapes, timing.dtype, task(timing), f"on {timing.device.name}"),
+        notebook.table(Table(("", "time", ""), numeric, tuple(times(timing)))),
+    ]
+    if "estimate_s" in timing.totals:
+        page, rest = slowest(timing)
+        made_of = Table(("", "time", "share"), (False, True, True), tuple(reasons(timing)))
+        parts += [notebook.paragraph(f"{REASONS}:"), notebook.table(made_of), notebook.table(page)]
+        parts += map(notebook.paragraph, rest)
+    return notebook.frame(*parts, notebook.paragraphs(closing(timing, 10**6)))
 
 
 def table(rows: Sequence[Any], timing: Any) -> Table:
