@@ -636,7 +636,7 @@ def test_names_with_marks_of_latex_and_html():
 
 @pytest.mark.parametrize(
     ("ending", "begins"),
-    [("md", "# digits: "), ("tex", "% digits: "), ("html", "<div"), ("json", "{"), ("txt", "digits: ")],
+    [("md", "# digits: "), ("tex", "% digits: "), ("html", "<!doctype html>"), ("json", "{"), ("txt", "digits: ")],
 )
 def test_files_by_their_ending(ending, begins, tmp_path, capsys):
     path = tmp_path / f"page.{ending}"

@@ -13,6 +13,7 @@ from archcalc.errors import UsageError
 from archcalc.model.sizes import full_shapes
 from archcalc.questions.model import Model
 from archcalc.questions.quantities import USUAL, wanted
+from archcalc.views.notebook import document
 
 LANGUAGES = ("text", "ascii", "latex", "python", "js", "json")
 HELD = 1_000_000  # points of a sweep in a format that is made at once
@@ -57,7 +58,8 @@ def explain(options: argparse.Namespace) -> int:
     if style not in ("text", "json", "markdown", "latex", "html"):
         raise UsageError("--format", "must be text, json, markdown, latex or html", style)
     page = views.text(found, width()) if style == "text" else as_json(found.to_dict()) if style == "json" else ""
-    write(page or getattr(views, style)(found), options.output)
+    page = page or getattr(views, style)(found)
+    write(document(found.model, page) if style == "html" else page, options.output)
     return 0
 
 
@@ -103,7 +105,8 @@ def sweep(options: argparse.Namespace) -> int:
         _write_csv(found, options.output)
     elif not options.plot or options.format or options.output:
         page = as_json(found.to_dict()) if style == "json" else ""
-        write(page or (views.text(found) if style == "text" else views.markup(found, style)), options.output)
+        page = page or (views.text(found) if style == "text" else views.markup(found, style))
+        write(document(found.model, page) if style == "html" else page, options.output)
         _say_refused(found, sum(int((~chunk["legal"]).sum()) for chunk in found.chunks()))
     if options.plot:
         views.plot(found, options.plot)

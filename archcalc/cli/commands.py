@@ -14,6 +14,7 @@ from archcalc.model.sizes import parse
 from archcalc.questions.check import BUDGETS, budgets, expectations
 from archcalc.questions.model import Model
 from archcalc.views import report as views
+from archcalc.views.notebook import document
 from archcalc.views.table import Table
 
 OWN_SIZE = {"input": None, "batch": 1, "dtype": "float32", "convention": "archcalc"}
@@ -156,7 +157,8 @@ def _formatted(options: argparse.Namespace, model: Model, counted: Any) -> str:
         return views.csv(counted, options.columns, options.layout)
     if options.format == "text":
         return views.text(counted, width(), options.columns, options.layout)
-    return views.markup(counted, options.format, options.columns, options.layout)
+    page = views.markup(counted, options.format, options.columns, options.layout)
+    return document(counted.model, page) if options.format == "html" else page
 
 
 def _styled(options: argparse.Namespace, model: Model, counted: Any) -> str:

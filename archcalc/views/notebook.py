@@ -35,6 +35,21 @@ def frame(*parts: str) -> str:
     return "\n".join([f'<div class="{CLASSES}" dir="ltr" style="overflow-x: auto">', *filter(None, parts), "</div>"])
 
 
+def document(title: str, body: str) -> str:
+    """A file of its own, which loads nothing and runs nothing."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'"  # of the elements' own style attributes
+    look = ":root{color-scheme:light dark;font-family:system-ui,sans-serif;line-height:1.4}td,th{padding:2px 8px}"
+    return "\n".join([
+        "<!doctype html>",
+        f'<html lang="en"><head><meta charset="utf-8"><title>{escaped(title)} · archcalc</title>',
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<style>{look}</style></head><body>",
+        body,
+        "</body></html>",
+    ])  # fmt: skip
+
+
 def heading(model: str, inputs: Mapping[str, str], *words: str) -> str:
     """What is shown: the model, its inputs with their shapes, and what else was chosen."""
     sizes = [f"{isolated(name)} {escaped(shape)}" for name, shape in inputs.items()]
