@@ -275,6 +275,22 @@ def test_what_is_not_understood_is_named_and_never_zero_in_silence():
     assert "≥" in str(report)
 
 
+class ScaledAlone(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return F.group_norm(x, 3, self.weight)
+
+
+def test_a_norm_of_groups_that_has_no_shift_is_not_taken_for_one_that_has():
+    """timm's PoolFormer V2 has them: the kind has both or neither, and would have counted a bias that is not there."""
+    report = archcalc.from_torch(ScaledAlone(), torch.empty(IMAGE)).report()
+    assert (report.status, report.totals.params) == ("partial", 3)
+    assert report.notes[0].startswith("not counted: group_norm, 1 use")
+
+
 class Fixed(nn.Module):
     """A network that accepts one size alone."""
 

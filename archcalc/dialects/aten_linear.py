@@ -264,6 +264,8 @@ def instance_norm(op: Op) -> Any:
 
 @operator("group_norm")
 def group_norm(op: Op) -> Any:
+    if op.has("weight") and not op.has("bias"):
+        raise Unclear("group_norm with a scale and no shift")
     held = weights(op, "weight", "bias")
     fields = {"groups": op["num_groups"], "epsilon": op["eps"], "affine": op.has("weight")}
     return op.add(layers.GroupNorm, fields, op.x(), tensors=held)
