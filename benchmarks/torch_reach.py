@@ -128,8 +128,8 @@ def within(seconds, function):
         signal.signal(signal.SIGPROF, before)
 
 
-def compared(family, name, limit):
-    """One row: the network imported and counted, beside PyTorch's own figures."""
+def compared(family, name, limit, again="batch"):
+    """One row: the network imported and counted, beside PyTorch's own figures; at the other size, `again` is open."""
     module, size = made(family, name)
     other = (size[0], size[1] + BIGGER[0], size[2] + BIGGER[1])
     row = dict.fromkeys(FIELDS, "") | {"family": family, "network": name, "size": shown(size), "other": shown(other)}
@@ -143,11 +143,11 @@ def compared(family, name, limit):
     if not isinstance(truth[1], int):
         return row | {"other_equal": "refused", "reason": truth[1]}
     if ways != "all":  # imported again at the other size
-        model, _ = imported(module, other, 0, dict(row))
+        model, _ = imported(module, other, 0, dict(row), again)
     return row | {"other_equal": model.report(input=other).totals.macs == truth[1]}
 
 
-def imported(module, size, limit, row):
+def imported(module, size, limit, row, few="batch"):
     """The model, and which sizes stayed open; the time that torch.export takes of it is noted."""
     import torch
 
@@ -165,7 +165,7 @@ def imported(module, size, limit, row):
 
     torch_import._export = timed
     example = torch.empty(1, *size, device="meta")
-    for dynamic, ways in ((True, "all"), ("batch", "batch")):
+    for dynamic, ways in ((True, "all"), (few, "batch")):
         if dynamic is True and not limit:
             continue
         start, spent[0] = time.process_time(), 0.0

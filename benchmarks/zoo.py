@@ -30,6 +30,7 @@ ELSEWHERE = {
     "bert_base",
     "llama3_8b",
     "mixtral_8x7b",
+    "swin_t",
 }  # zoo_torchvision.py; tests/test_zoo.py, by hand
 ALSO = {"depthwise_conv": "conv"}  # kinds of archcalc that PyTorch has no module for
 Layer = tuple[str, tuple[int, ...], list[tuple[int, ...]]]  # kind, output, shapes of tensors

@@ -1,4 +1,4 @@
-"""Compare the zoo with torchvision: the numbers it publishes of its weights, and every tensor, MAC and output."""
+"""Compare the zoo, or networks named, with torchvision: what it publishes of its weights, every tensor, MAC, output."""
 
 import importlib
 import sys
@@ -38,7 +38,14 @@ CONVOLUTIONAL: dict[str, tuple[Mapping[str, Any], list[Size]]] = {  # how torchv
     "fcn_resnet50": (SCENE, SCENES),
     "deeplabv3_resnet50": (SCENE, SCENES),
 }  # fmt: skip
-NETWORKS = {**CONVOLUTIONAL, "vit_b_16": ({}, IMAGES[:1])}  # made for one size
+NETWORKS = {
+    **CONVOLUTIONAL,
+    "vit_b_16": ({}, IMAGES[:1]),  # made for one size
+    "swin_t": (
+        {},
+        [(3, 224, 224), (3, 448, 224), (3, 224, 672)],
+    ),  # whole windows; torchvision pads others
+}
 HEADLESS = {"inception_v3"}  # its published count has an auxiliary head, which its published GMACs leave out
 
 
@@ -66,8 +73,10 @@ def outputs(network: nn.Module, size: Size) -> list[Size]:
 
 
 def tensors(network: nn.Module) -> Iterator[Size]:
-    """Shapes of all tensors; the packed projections of queries, keys and values are three."""
+    """Shapes of all tensors but indices of places, constants in a spec; packed queries, keys and values are three."""
     for name, tensor in network.state_dict().items():
+        if name.endswith("relative_position_index"):
+            continue
         packed = name.rpartition(".")[2].startswith("in_proj_")
         yield from (tuple(part.shape) for part in (tensor.chunk(3) if packed else [tensor]))
 
@@ -120,11 +129,12 @@ def main() -> int:
     print(f"- versions: Python {sys.version.split()[0]}, {versions}\n")
     print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     wrong: list[str] = []
-    for name in NETWORKS:
+    names = sys.argv[1:] or list(NETWORKS)
+    for name in names:
         line, found = compared(name)
         print(line, flush=True)
         wrong += found
-    print(f"\n{len(NETWORKS)} networks, {len(wrong)} differences")
+    print(f"\n{len(names)} networks, {len(wrong)} differences")
     if wrong:
         print("\n" + "\n".join(f"- {text}" for text in wrong))
     return 1 if wrong else 0

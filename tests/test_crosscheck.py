@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import archcalc
 from archcalc.algebra.ops import Ops
 from archcalc.crosscheck.strategies import STRATEGIES
 from archcalc.layers import (
@@ -300,14 +299,3 @@ def test_a_torch_without_symbolic_sizes_is_said(monkeypatch):
     monkeypatch.setattr(sizes, "missing", "this version of PyTorch has no symbolic sizes (ShapeEnv)")
     (check,) = [check for check in checks_of(Dense(units=2), (1, 3)) if check.what == "every size"]
     assert (check.verdict, check.note) == ("unchecked", "this version of PyTorch has no symbolic sizes (ShapeEnv)")
-
-
-@pytest.mark.parametrize(
-    ("name", "mebibytes"),
-    [("resnet50", 2_603.7), ("vgg16", 2_220.4), ("mobilenet_v2", 2_368.6), ("densenet121", 3_960.4)],
-)
-def test_what_training_keeps_of_whole_networks(name, mebibytes):
-    """fp32, batch 32 at 224×224, unique storages, as measured with PyTorch's hooks on torchvision's networks."""
-    found = archcalc.verify(archcalc.load(f"zoo:{name}"), batch=32)
-    assert found.failures == ()
-    assert found.runs[0].whole.measured / 2**20 == pytest.approx(mebibytes, abs=0.2)

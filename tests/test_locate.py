@@ -144,10 +144,11 @@ def test_maps_are_those_of_the_network(files, size):
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
 @pytest.mark.parametrize(
-    ("model", "layer", "channels"), [("digits", "conv2", 1), ("exercise_e", "dense1", 1), ("vgg16", "stage1/conv1", 3)]
+    ("model", "layer", "channels"),
+    [("digits", "conv2", 1), ("exercise_e", "dense1", 1), ("shufflenet_v2_x1_0", "conv1", 3)],
 )
 def test_maps_are_drawn(tmp_path, model, layer, channels, ending):
-    side = {"vgg16": 224}.get(model, 28)
+    side = {"shufflenet_v2_x1_0": 224}.get(model, 28)
     pixels = np.random.default_rng(1).integers(0, 255, (side, side, channels), dtype=np.uint8)
     Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).save(tmp_path / "x.png")
     path = tmp_path / f"maps.{ending}"
