@@ -137,7 +137,7 @@ def test_python_takes_what_reports_take():
         form.written("LaTeX")
     assert (
         str(error.value)
-        == "style: must be one of text, ascii, latex, python, js; got 'LaTeX'\n  known: text, ascii, latex, python, js"
+        == "style: must be one of text, ascii, latex, mathml, python, js; got 'LaTeX'\n  known: text, ascii, latex, mathml, python, js"
     )
 
 

@@ -10,6 +10,7 @@ import subprocess
 from fractions import Fraction
 from functools import cache
 from math import ceil, floor
+from xml.etree import ElementTree
 
 import hypothesis
 import numpy as np
@@ -342,6 +343,19 @@ def test_legal_sizes_of_the_zoo(name):
         check_fitting(model, symbol.name, 270)
 
 
+def test_legal_sizes_that_a_table_ends():
+    """14 · 14 patches and a class token are all of the 197 positions at 224×224: 15 patches a side are too many."""
+    model = load("zoo:vit_b_16")
+    assert check_fitting(model, "H", 270).legal() == "16 ≤ H ≤ 239"
+    form = model.closed_form("macs")
+    assert form.conditions == ["legal sizes: 16 ≤ H ≤ 239, 16 ≤ W ≤ 239"]
+    assert form(H=225, W=224) == model.report("225x224").totals.macs
+    with pytest.raises(UsageError) as error:
+        form(H=240, W=224)
+    assert str(error.value) == "formula: holds where 16 ≤ H ≤ 239; got H = 240"
+    assert load("zoo:gpt2").closed_form("macs").conditions == ["legal sizes: 1 ≤ L ≤ 1024"]
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_legal_sizes_of_specs(name):
     for letter in ("H", "W"):
@@ -631,9 +645,11 @@ def test_every_model_in_every_language(style):
         for of in ("output", "macs"):
             text = derivation.form(of).written(style)
             assert text
-            assert style in ("text", "latex") or text.isascii()
+            assert style in ("text", "latex", "mathml") or text.isascii()
             assert text.count("{") == text.count("}")
             assert text.count("(") == text.count(")")
+            if style == "mathml":
+                ElementTree.fromstring(f"<math>{text}</math>")  # noqa: S314 - of our own making
 
 
 def test_forms_show_themselves():

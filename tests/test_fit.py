@@ -288,9 +288,28 @@ def test_one_layer_on_no_image():
     assert "largest input" not in str(found)
 
 
+def test_why_no_input_fits():
+    """U-Net takes 12 more than multiples of 16, from 188 on; 572 holds 16 35 times, and 63 further steps are looked at."""
+    network = archcalc.load("zoo:unet")
+    found = network.fit(device=device("nvidia-t4"), multiple=16)
+    assert (found.fits, found.largest_input) == (True, None)
+    assert (
+        "largest input at this batch: none, the model accepts none of 16x16, 32x32 …\n"
+        "1568x1568; archcalc formula names those that it does\n"
+    ) in str(found)
+    for n in range(1, 99):
+        with pytest.raises(ModelError):
+            network.report((16 * n, 16 * n))
+    room = peak(network, input=(188, 188))
+    assert network.fit(room).largest_input == (188, 188)
+    assert network.fit(room).why_no_input == ""
+    assert network.fit(room - 1).why_no_input == "not even 188x188 fits"
+    assert network.fit(room - 1).to_dict()["why_no_input"] == "not even 188x188 fits"
+
+
 def test_several_inputs():
     found = archcalc.loads(TWO).fit(10**6, batch=4)
-    assert found.largest_input is None
+    assert (found.largest_input, found.why_no_input) == (None, "")
     assert found.largest_batch == max(n for n in range(1, 2000) if peak(archcalc.loads(TWO), batch=n) <= 10**6)
     ways = ways_of(archcalc.loads(TWO), room=3000, batch=4)
     assert (ways["pipeline"].what, ways["pipeline"].peak_bytes) == ("one layer holds nearly all of it", None)

@@ -285,7 +285,7 @@ class ScaledAlone(nn.Module):
 
 
 def test_a_norm_of_groups_that_has_no_shift_is_not_taken_for_one_that_has():
-    """timm's PoolFormer V2 has them: the kind has both or neither, and would have counted a bias that is not there."""
+    """PoolFormer V2 of timm has them: the kind has both or neither, and would have counted a bias that is not there."""
     report = archcalc.from_torch(ScaledAlone(), torch.empty(IMAGE)).report()
     assert (report.status, report.totals.params) == ("partial", 3)
     assert report.notes[0].startswith("not counted: group_norm, 1 use")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from archcalc import Input, Model, layers, load, loads
+from archcalc.dialects.yaml import zoo_names
 from archcalc.errors import UsageError
 from archcalc.model.graph import Node
 
@@ -71,6 +72,34 @@ def test_a_dense_layer_behind_a_flatten_changes_its_weights_and_says_so():
     )
     assert report.totals.params == 113_386 + 128 * (1152 - 800)
     assert model.report("28x28").notes == model.report(batch=4).notes == load("zoo:digits").report("99x99").notes == ()
+
+
+def test_a_dense_layer_straight_behind_a_map_says_what_it_works_on():
+    text = "archcalc: 1\ninputs: {x: [3, %s]}\nlayers: [conv: {filters: 16, kernel: 3}, %s dense: 10]\n"
+    report = loads(text % ("32, 32", "global_avg_pool,")).report()
+    assert (report.output, report.status) == ((1, 16, 1, 10), "complete")
+    assert report.notes == (
+        "dense1: works on the last axis alone, the width of 1×16×1×1; put flatten before it to make it read all",
+    )
+    assert (
+        loads(text % ("32, 32", "max_pool: 2, relu,"))
+        .report()
+        .notes[0]
+        .startswith("dense1: works on the last axis alone, the width of 1×16×15×15;")
+    )
+    assert (
+        loads(text % ("32", ""))
+        .report()
+        .notes[0]
+        .startswith("dense1: works on the last axis alone, the length of 1×16×30;")
+    )
+    for between in ("flatten,", "global_avg_pool, flatten,", "flatten: 2, permute: [0, 2, 1],"):
+        assert loads(text % ("32, 32", between)).report().notes == ()
+
+
+@pytest.mark.parametrize("name", zoo_names())
+def test_no_network_of_the_zoo_has_that_note(name):
+    assert not [note for note in load(f"zoo:{name}").report().notes if "works on the last axis" in note]
 
 
 def test_what_nobody_uses_is_said():

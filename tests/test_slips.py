@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archcalc import load, loads
+from archcalc.algebra.units import iec, si
 from archcalc.errors import UsageError
 from archcalc.layers.unknown import Unknown
 from archcalc.model.sizes import full_shapes
@@ -109,6 +110,7 @@ SLIPS = [  # each slip of the tables, worked out by hand; conv2 of the digits ne
     ("turned_further", 1, "conv_transpose1.params", "1,152", "the bias is forgotten: 1,168 − 16 = 1,152"),  # no rule goes with output_padding
     ("digits", 1, "conv2.elements", "20", "the output area is forgotten: 20"),
     ("digits", 1, "conv2.elements", "100", "the factor 20 (channels) is forgotten: 10·10 = 100"),
+    ("exercise_g", 1, "conv2.elements", "360", "the maps of the input channels are multiplied in, not summed: 2·6·6·5 = 360"),
     ("digits", 1, "conv2.elements", "2,880", "the padding is taken as same: 20·12·12 = 2,880"),
     ("exercise_m", 1, "conv1.macs", "39,827,700", "the padding is taken as valid: 99·149·100·3·3·3 = 39,827,700"),
     ("exercise_m", 1, "conv1.elements", "6,000,000", "the stride is ignored: 100·200·300 = 6,000,000"),
@@ -123,6 +125,9 @@ SLIPS = [  # each slip of the tables, worked out by hand; conv2 of the digits ne
     ("digits", 1, "params", "8,630", "conv1: left out: 3,620 + 5,010 = 8,630"),
     ("digits", 1, "params", "9,670", "conv1: counted twice: 1,040 + 3,620 + 5,010 = 9,670"),
     ("digits", 1, "params", "13,850", "conv1: a digit is doubled: 520 became 5,220: 5,220 + 3,620 + 5,010 = 13,850"),
+    ("digits", 1, "params", "3,620", "conv2 alone is counted: 9,150 − 5,530 = 3,620"),
+    ("digits", 1, "params", "3,600", "conv2 alone is counted; the bias is forgotten: 3,620 − 20 = 3,600"),
+    ("exercise_j", 1, "params", "18,432", "dense1 alone is counted; the layer's inputs are named as its parameters: 18,432"),
     ("resnet50", 1, "params", "25,503,912", "every batch_norm is left out: 25,557,032 − 53,120 = 25,503,912"),  # 2 · 26,560 channels
     ("resnet50", 1, "params", "25,610,152", "the buffers are counted as parameters: 25,557,032 + 53,120 = 25,610,152"),
     ("frozen", 1, "params", "1,010", "the frozen parameters are left out: 1,010"),
@@ -152,6 +157,8 @@ SLIPS = [  # each slip of the tables, worked out by hand; conv2 of the digits ne
     ("digits", 1, "conv2.params", "7,200", "the bias is forgotten: 3,620 − 20 = 3,600; twice the number: 3,600 × 2 = 7,200"),
     ("digits", 1, "conv2.params", "3.6k", "the claim is rounded: 3,620 is about 3.6k"),
     ("resnet50", 1, "params", "25.6M", "the claim is rounded: 25,557,032 is about 25.6M"),  # as printed everywhere
+    ("exercise_m", 1, "weight_bytes", "3.446MiB", "the claim is rounded: 3,613,600 is about 3.446MiB"),  # 3,613,392.896: as reports print it
+    ("exercise_m", 1, "weight_bytes", "3528.9 KiB", "the claim is rounded: 3,613,600 is about 3528.9 KiB"),
 ]  # fmt: skip
 
 
@@ -185,6 +192,34 @@ def test_right_claims_hold(name, size, target, text):
     verdict = ask(name, target, text, size)
     assert verdict.holds
     assert verdict.slips == ()
+
+
+def test_a_claim_between_whole_numbers_is_judged_by_its_digits():
+    """3.446 MiB are 3,613,392.896 bytes, give or take half of 0.001 MiB; 3.447 MiB is 841 bytes off, more than that."""
+    rounded = ask("exercise_m", "weight_bytes", "3.446 MiB")
+    assert (rounded.claimed, rounded.counted, rounded.holds) == (3_613_392.896, 3_613_600, False)
+    assert json.loads(json.dumps(rounded.to_dict()))["claimed"] == 3_613_392.896
+    assert ask("exercise_m", "weight_bytes", "3.447 MiB").slips == ()
+    assert str(ask("digits", "macs", "1.761730400M", "1024x1024")) == (
+        "macs: claimed 1,761,730.4, counted 1,761,730,400: the unit is too small: 1,761,730,400 ÷ 1,000 = 1,761,730.4"
+    )
+    assert not ask("digits", "conv2.params", "3.6201k").holds  # more digits than a count has
+
+
+@pytest.mark.parametrize("name", ["digits", "resnet50", "exercise_m", "vit_b_16"])
+def test_what_reports_print_is_a_claim_that_is_right_but_for_rounding(name):
+    totals = load(f"zoo:{name}").report().totals
+    for quantity, printed in (("macs", si), ("weight_bytes", iec), ("output_bytes", iec)):
+        verdict = ask(name, quantity, printed(getattr(totals, quantity)))
+        assert verdict.holds or verdict.slips[0].startswith("the claim is rounded: ")
+
+
+def test_each_pair_of_slips_is_named_once():
+    """25·20 weights on 24·24 places: which of the two is forgotten first makes no difference."""
+    assert ask("digits", "conv1.macs", "25").slips == (
+        "as many filters as input channels are taken; the output area is forgotten: 5·5 = 25",
+        "the factor 20 (filters) is forgotten; the output area is forgotten: 5·5 = 25",
+    )
 
 
 def test_half_bytes_are_rounded_up_once():
@@ -226,7 +261,8 @@ MISTAKES = [
     ("conv2", "1", f"--claim: must end in one of {', '.join(CLAIMED)}; got 'conv2'\n  such as conv2.params"),
     ("conv2.params", "12 KiB", "--claim: conv2.params must be a count such as 9150, 10k or 1.5M; got '12 KiB'"),
     ("conv2.output_bytes", "12 k", "--claim: conv2.output_bytes must be a number of bytes such as 4096, 1.5MB or 24GiB; got '12 k'"),
-    ("conv2.params", "3.6201k", "--claim: conv2.params must be a whole number; got '3.6201k' = 3620.1"),
+    ("conv2.params", "3620.1", "--claim: conv2.params must be a whole number; got '3620.1' = 3620.1"),
+    ("conv2.output_bytes", "8000.5 B", "--claim: conv2.output_bytes must be a whole number; got '8000.5 B' = 8000.5"),
     ("conv2.params", "many", "--claim: conv2.params must be a count such as 9150, 10k or 1.5M; got 'many'"),
 ]  # fmt: skip
 

@@ -73,6 +73,16 @@ def test_the_classroom_network_by_its_width():
     assert (found.holds.n, found.fails.n) == ((100_000 - 922) // 551, (100_000 - 922) // 551 + 1)
     assert found.holds.values == (551 * found.holds.n + 922,)
     assert found.proved
+    why = "no limited quantity shrinks as b grows: proved for every value"
+    assert found.reason == f"{why}; only values that the layers take are candidates"
+
+
+def test_only_values_that_the_layers_take():
+    model = archcalc.loads(
+        "archcalc: 1\ninputs: {x: [12, 8, 8]}\nset: {f: 12}\nlayers: [conv: {filters: f, kernel: 1, groups: 4}]\n"
+    )
+    found = model.solve("f", "params <= 100")  # f · (3 + 1), four groups of filters
+    assert (found.holds.n, found.holds.values, found.fails.n, found.proved) == (24, (96,), 28, True)
 
 
 def test_only_sizes_that_the_network_takes():
@@ -83,6 +93,24 @@ def test_only_sizes_that_the_network_takes():
     assert found.fails.sizes == {"H": 956, "W": 956}
     assert [n for n, macs in legal.items() if macs is not None] == [908, 924, 940, 956, 972, 988]
     assert legal[940] <= 500 * 10**9 < legal[956]
+
+
+def test_a_network_with_a_largest_input(capsys):
+    """ViT-B/16 has 197 positions: 14 patches a side and the class token, so 239 pixels at most."""
+    model = archcalc.load("zoo:vit_b_16")
+    found = model.solve("input", "macs <= 10G")
+    macs = {n: total(model, "macs", (n, n)) for n in range(1, 260)}
+    assert [n for n, value in macs.items() if value is not None] == list(range(16, 240))
+    assert found.holds.n == max(n for n, value in macs.items() if value is not None and value <= 10**10)
+    assert (found.fails.n, found.proved) == (found.holds.n + 1, True)
+    assert macs[found.holds.n] <= 10**10 < macs[found.fails.n]
+    assert main(["solve", "zoo:vit_b_16", "--max", "input", "--subject-to", "macs <= 1T"]) == 0
+    assert capsys.readouterr().out == (
+        "largest input: 239x239\n"
+        f"  holds at 239x239: macs {macs[239]:,} keeps macs <= 1,000,000,000,000\n"
+        "the model accepts nothing above 239x239: every candidate was looked at\n"
+    )
+    assert model.solve("input", "macs <= 1").text().startswith("no input keeps the limits\n")
 
 
 def test_aspect_and_multiple():
@@ -170,6 +198,7 @@ BAD = {
     ("input", "mac <= 1G"): "--subject-to: must limit a quantity of the report; got mac\n  did you mean macs?",
     ("input", "macs <= 2GiB"): "--subject-to: macs must be a count such as 9150, 10k or 1.5M; got '2GiB'",
     ("input", "output_bytes <= 1T"): "--subject-to: output_bytes must be a number of bytes such as 4096, 1.5MB or 24GiB; got '1T'",
+    ("batch", "training_peak_bytes <= 16GiB"): "--subject-to: must limit a quantity of the report; got training_peak_bytes\n  archcalc fit finds the largest batch and input whose peak fits into --memory",
     ("input", "macs >= 1G"): "--subject-to: must be limits such as macs <= 1G, joined by commas; got 'macs >= 1G'",
     ("input", ""): "--subject-to: must be limits such as macs <= 1G, joined by commas; got ''",
     ("input", "macs <= 1.5"): "--subject-to: macs must be a whole number; got '1.5' = 1.5",

@@ -9,6 +9,8 @@ SI = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 1
 BYTES = {"": 1, "B": 1}
 BYTES |= {f"{prefix}B": factor for prefix, factor in SI.items() if prefix}
 BYTES |= {f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGTP", start=1)}
+COUNT = "a count such as 9150, 10k or 1.5M"
+AMOUNT = "a number of bytes such as 4096, 1.5MB or 24GiB"
 
 
 def grouped(n: int) -> str:
@@ -44,7 +46,7 @@ def parse_count(text: str) -> int:
     >>> parse_count("1.5M")
     1500000
     """
-    return _parse(text, SI, "a count such as 9150, 10k or 1.5M")
+    return _whole(text, *_parse(text, SI, COUNT))
 
 
 def parse_bytes(text: str) -> int:
@@ -53,7 +55,22 @@ def parse_bytes(text: str) -> int:
     >>> parse_bytes("24GiB"), parse_bytes("1.5MB")
     (25769803776, 1500000)
     """
-    return _parse(text, BYTES, "a number of bytes such as 4096, 1.5MB or 24GiB")
+    return _whole(text, *_parse(text, BYTES, AMOUNT))
+
+
+def parse_rounded(text: str, *, of_bytes: bool) -> tuple[int | Fraction, Fraction]:
+    """A number as people quote it, and by how much rounding to its last digit may have moved it.
+
+    Only one with a prefix is rounded; without, it must be whole.
+
+    >>> parse_rounded("1.674M", of_bytes=False)
+    (1674000, Fraction(500, 1))
+    """
+    digits, unit = _parse(text, BYTES if of_bytes else SI, AMOUNT if of_bytes else COUNT)
+    value, half = Fraction(digits) * unit, Fraction(unit, 2 * 10 ** len(digits.partition(".")[2]))
+    if unit == 1 or value.denominator == 1:
+        return _whole(text, digits, unit), half if unit > 1 else Fraction(0)
+    return value, half
 
 
 def _prefixed(n: int, base: int, prefixes: list[str]) -> str:
@@ -69,14 +86,19 @@ def _prefixed(n: int, base: int, prefixes: list[str]) -> str:
     return f"{whole:,}{f'.{rest:0{decimals}}' if decimals else ''} {prefixes[power]}"
 
 
-def _parse(text: str, units: dict[str, int], form: str) -> int:
+def _parse(text: str, units: dict[str, int], form: str) -> tuple[str, int]:
+    """The digits of a number, and its unit."""
     match = re.fullmatch(
         r"\s*((?:[0-9]{1,3}(?:,[0-9]{3}){1,9}|[0-9]{1,9}(?:_[0-9]{1,9}){1,9}|[0-9]{1,30})(?:\.[0-9]{1,15})?)\s*([A-Za-z]*)\s*",
         text,
     )
     if not match or match[2] not in units:
         raise UsageError("units", f"must be {form}", repr(text))
-    value = Fraction(match[1].replace("_", "").replace(",", "")) * units[match[2]]
+    return match[1].replace("_", "").replace(",", ""), units[match[2]]
+
+
+def _whole(text: str, digits: str, unit: int) -> int:
+    value = Fraction(digits) * unit
     if value.denominator != 1:
         raise UsageError("units", "must be a whole number", f"{text!r} = {float(value)}")
     return value.numerator

@@ -7,6 +7,7 @@ from typing import Any, Self
 from archcalc.algebra.dtype import MODEL_DTYPES
 from archcalc.algebra.ops import CONVENTIONS
 from archcalc.errors import LayerError, ModelError, Problems, UsageError, nearest
+from archcalc.layers.dense import Dense
 from archcalc.layers.layer import Layer, Shape, shown
 from archcalc.model import report as reports
 from archcalc.model.advice import fitting_size
@@ -69,7 +70,7 @@ class Network(Graph, frozen=True, dict=True, eq=False):
             raise UsageError("depth", "must be at least 1", f"{depth}")
         shapes = full_shapes(self.inputs, input, batch)
         uses = self.walk(shapes)
-        notes = [*self.remarks, *self._unread, *self._changed_weights(uses, shapes)]
+        notes = [*self.remarks, *self._unread, *self._changed_weights(uses, shapes), *self._along_the_width(uses)]
         return reports.build(
             self.name, shapes, uses, self.outputs, self._images,
             dtype=dtype, convention=convention, depth=depth, notes=notes,
@@ -126,6 +127,14 @@ class Network(Graph, frozen=True, dict=True, eq=False):
             changed = next(name for name in mine if mine[name] != theirs.get(name))
             sizes = f"{shown(mine[changed].shape)} at this input size, {shown(theirs[changed].shape)} at the spec's"
             yield f"{here.name}: {changed} is {sizes}; weights trained at the spec's size would not fit"
+
+    def _along_the_width(self, uses: Sequence[Use]) -> Iterator[str]:
+        """Dense layers straight behind a map: they work on its last axis, and who wrote them seldom means that."""
+        images = {*self._images, *(use.name for use in uses if use.image)}
+        for use in uses:
+            if isinstance(use.layer, Dense) and use.inputs[0] in images and len(use.xs[0]) > 2:
+                axis = f"the {'width' if len(use.xs[0]) > 3 else 'length'} of {shown(use.xs[0])}"
+                yield f"{use.name}: works on the last axis alone, {axis}; put flatten before it to make it read all"
 
 
 def one_of(what: str, value: str, known: Sequence[str] | Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """A network with everything that its memory depends on, and the largest batch and input that fit into so many bytes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import gcd
 
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from archcalc.errors import ModelError
 from archcalc.layers.layer import Shape
 from archcalc.model.network import Network
+from archcalc.model.walk import outline, walk
 from archcalc.questions.account import Account, Choices
 from archcalc.questions.ledger import Moment
 
@@ -53,6 +54,30 @@ class Asked(Struct, frozen=True, dict=True):
         """The same with another batch."""
         return replace(self, shapes={name: (batch, *shape[1:]) for name, shape in self.shapes.items()})
 
+    @property
+    def of_image(self) -> bool:
+        """Is there one input, an image?"""
+        return len(self.shapes) == 1 and all(map(self.model.reads_as_image, self.shapes))
+
+    def steps(self, multiple: int) -> tuple[list[int], int]:
+        """The smallest axes of the same proportions, each a multiple, and how many of them the image is."""
+        (shape,) = self.shapes.values()
+        common = gcd(*shape[2:])
+        return [axis // common * multiple for axis in shape[2:]], max(common // multiple, 1)
+
+    def at_axes(self, axes: Sequence[int]) -> "Asked":
+        """The same with other spatial axes."""
+        return replace(self, shapes={name: (*shape[:2], *axes) for name, shape in self.shapes.items()})
+
+    @property
+    def accepted(self) -> bool:
+        """Does the model take these shapes?"""
+        try:
+            walk(self.model, self.shapes, ask=outline)
+        except ModelError:
+            return False
+        return True
+
 
 def largest_batch(asked: Asked, room: int) -> int | None:
     """The largest batch that fits: a peak never shrinks as the batch grows."""
@@ -61,19 +86,26 @@ def largest_batch(asked: Asked, room: int) -> int | None:
 
 def largest_input(asked: Asked, room: int, multiple: int) -> tuple[int, ...] | None:
     """The largest input of the same proportions that fits, each axis a multiple; None where no image is given."""
-    names = [name for name in asked.shapes if asked.model.reads_as_image(name)]
-    if len(asked.shapes) != 1 or not names:
+    if not asked.of_image:
         return None
-    name, shape = names[0], asked.shapes[names[0]]
-    axes = shape[2:]
-    common = gcd(*axes)
-    unit = [axis // common * multiple for axis in axes]
-
-    def at(n: int) -> Asked:
-        return replace(asked, shapes={name: (*shape[:2], *(n * step for step in unit))})
-
-    n = largest(at, room, max(common // multiple, 1))
+    unit, start = asked.steps(multiple)
+    n = largest(lambda n: asked.at_axes([n * step for step in unit]), room, start)
     return None if n is None else tuple(n * step for step in unit)
+
+
+def why_no_input(asked: Asked, multiple: int) -> str:
+    """Why no input fits: the smallest that the model accepts does not, or it accepts none of those looked at."""
+    unit, start = asked.steps(multiple)
+    sizes = [[n * step for step in unit] for n in range(1, start + HOLES)]
+    first = next((axes for axes in sizes if asked.at_axes(axes).accepted), None)
+    if first is not None:
+        return f"not even {_by(first)} fits"
+    looked = f"{_by(sizes[0])}, {_by(sizes[1])} … {_by(sizes[-1])}"
+    return f"the model accepts none of {looked}; archcalc formula names those that it does"
+
+
+def _by(axes: Sequence[int]) -> str:
+    return "x".join(map(str, axes))
 
 
 def largest(at: Callable[[int], Asked], room: int, start: int) -> int | None:

@@ -96,7 +96,7 @@ class ClosedForm(Struct, frozen=True, dict=True, eq=False):
         return views.conditions(self)
 
     def written(self, style: str) -> str:
-        """The formula in text, ascii, latex, python or js."""
+        """The formula in text, ascii, latex, mathml, python or js."""
         one_of("style", style, STYLES)
         return views.written_form(self, style)
 
@@ -126,7 +126,7 @@ class ClosedForm(Struct, frozen=True, dict=True, eq=False):
             "convention": self.convention,
             "status": "partial" if self.partial else "complete",
             "conditions": self.conditions,
-            **{style: self.written(style) for style in ("text", "ascii", "latex", "python", "js")},
+            **{style: self.written(style) for style in STYLES},
         }
 
 

@@ -12,7 +12,7 @@ from archcalc.layers.layer import Shape
 from archcalc.model.network import Network
 from archcalc.model.sizes import Sizes, full_shapes
 from archcalc.questions.account import Choices
-from archcalc.questions.asked import Asked, largest_batch, largest_input
+from archcalc.questions.asked import Asked, largest_batch, largest_input, why_no_input
 from archcalc.questions.memory import checked
 from archcalc.questions.ways import Way, ways
 from archcalc.views import fit as views
@@ -32,6 +32,7 @@ class Fit(Struct, frozen=True):
     largest_input: tuple[int, ...] | None  # of the spatial axes, at the batch asked for
     ways: tuple[Way, ...]  # if what was asked does not fit
     device: str | None = None
+    why_no_input: str = ""  # where there is an image, and none of its proportions fits
     notes: tuple[str, ...] = ()  # what makes the peak a lower bound, and so the largest sizes upper ones
 
     @property
@@ -74,10 +75,11 @@ def fit(
     asked = Asked(model, full_shapes(model.inputs, input, batch), dtype, chosen)
     peak, when = asked.peak, asked.when
     found = () if peak <= room else tuple(ways(asked, room, device))
+    best = largest_input(asked, room, multiple)
+    why = why_no_input(asked, multiple) if best is None and asked.of_image else ""
     return Fit(
         model.name, asked.shapes, dtype, chosen, room, peak, when, largest_batch(asked, room),
-        largest_input(asked, room, multiple), found, device.id if device is not None else None,
-        tuple(asked.account.notes()),
+        best, found, device.id if device is not None else None, why, tuple(asked.account.notes()),
     )  # fmt: skip
 
 

@@ -21,14 +21,14 @@ class Fitting(Struct, frozen=True):
     """What an axis may be: for each rest modulo the period, the smallest size that is accepted, if any is.
 
     The strides of a network repeat its behaviour with their product; within one rest, larger is always accepted.
-    Where a branch has a size of its own, there are single sizes beside or instead of these.
+    Where a branch has a size of its own, or a table an end, there are single sizes beside or instead of these.
     """
 
     name: str
     period: int
     smallest: tuple[int | None, ...]
     whole: tuple[bool, ...]  # rests with which every window's division comes out even
-    alone: tuple[int, ...] = ()  # accepted sizes whose rest is not; all of them are up to NEAR, or the spec's own
+    alone: tuple[int, ...] = ()  # accepted sizes whose rest is not accepted for good
 
     def __contains__(self, n: int) -> bool:
         least = self.smallest[n % self.period]
@@ -51,6 +51,8 @@ class Fitting(Struct, frozen=True):
         """The sizes that are accepted, in words."""
         kept = [rest for rest, size in enumerate(self.smallest) if size is not None]
         single = ", ".join(map(str, self.alone[:SHOWN])) + (", …" if len(self.alone) > SHOWN else "")
+        if not kept and self.in_a_row:
+            return f"{self.alone[0]} ≤ {self.name} ≤ {self.alone[-1]}"
         if not kept and not self.alone:
             return f"no {self.name} (an axis of size 1 is repeated, which the formula does not say)"
         if not kept:
@@ -61,6 +63,11 @@ class Fitting(Struct, frozen=True):
         late = [size for size in self.smallest if size is not None and size - self.period >= least]
         said += f" (not every size below {max(late)})" if late else ""
         return f"{said}, or {self.name} in ({single})" if single else said
+
+    @property
+    def in_a_row(self) -> bool:
+        """Are the single sizes more than a few, without a gap?"""
+        return len(self.alone) > SHOWN and self.alone[-1] - self.alone[0] == len(self.alone) - 1
 
     def even(self, modulus: int = 1, rest: int = 0) -> str:
         """The sizes, of those with a rest, at which no window leaves cells over, in words; empty if there are none."""
@@ -104,7 +111,9 @@ def fitting(
         smallest.append(_least(rest or period, far + rest, period, walked) if uses is not None else None)
         whole.append(uses is not None and not any(left_over(use, axis) for use in uses if axis is not None))
     near = [n for n in [*range(1, NEAR + 1), own] if smallest[n % period] is None and walked(n) is not None]
-    return Fitting(name, period, tuple(smallest), tuple(whole), tuple(dict.fromkeys(near)))
+    ends = [n for n in near if n + period not in near]
+    onward = (size for n in ends for size in range(n, _last(n, far + n % period, period, walked) + 1, period))
+    return Fitting(name, period, tuple(smallest), tuple(whole), tuple(sorted({*near, *onward})))
 
 
 def _least(low: int, high: int, period: int, walked: Callable[[int], Any]) -> int:
@@ -113,6 +122,16 @@ def _least(low: int, high: int, period: int, walked: Callable[[int], Any]) -> in
         middle = low + (high - low) // (2 * period) * period
         low, high = (low, middle) if walked(middle) is not None else (middle + period, high)
     return high
+
+
+def _last(low: int, high: int, period: int, walked: Callable[[int], Any]) -> int:
+    """The end of a run of accepted sizes of a class, `low` being accepted and `high` not, by halving."""
+    if walked(low + period) is None:
+        return low
+    while high - low > period:
+        middle = low + (high - low) // (2 * period) * period
+        low, high = (middle, high) if walked(middle) is not None else (low, middle)
+    return low
 
 
 def left_over(use: Use, axis: int) -> int:

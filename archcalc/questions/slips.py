@@ -1,38 +1,32 @@
 """Judges a claimed number: it is right, or a known slip yields exactly that number, or nothing that is known does."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from fractions import Fraction
 from itertools import chain, count, islice
 from typing import Any
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from archcalc.algebra.dtype import BITS, MODEL_DTYPES, bytes_of
+from archcalc.algebra.dtype import MODEL_DTYPES, bytes_of
 from archcalc.algebra.num import prod
-from archcalc.algebra.ops import CONVENTIONS
-from archcalc.algebra.units import grouped, parse_bytes, parse_count
+from archcalc.algebra.units import grouped, parse_rounded
 from archcalc.errors import ModelError, UsageError, nearest
-from archcalc.layers import AvgPool, Conv, ConvTranspose, Dense, Identity, MaxPool, Unknown
+from archcalc.layers import AvgPool, Conv, ConvTranspose, Identity, MaxPool, Unknown
 from archcalc.layers.layer import Layer, Shape, shown
-from archcalc.layers.windowed import per_axis
 from archcalc.model.graph import Graph, Input, Node
 from archcalc.model.network import Network, one_of
-from archcalc.model.report import row_of
 from archcalc.model.walk import Use, answer, walk
-from archcalc.questions.quantities import BYTES_OF, OPS, QUANTITIES
+from archcalc.questions.quantities import BYTES_OF, QUANTITIES
+from archcalc.questions.terms import COUNTS, SIGNS, SIZES, WEIGHTS, WORK, Term, count_of, term_of
 
-COUNTS, WEIGHTS = ("params", "trainable_params"), ("params", "trainable_params", "weight_bytes")
-WORK, SIZES = ("macs", "macs_exact", "mul", "add", "flops"), ("elements", "output_bytes")
 CLAIMED = (*[name for name in QUANTITIES if name != "output"], "elements")
 LOOKED_FOR = "bias, kernel, channels, groups, area, padding, stride, rounding, pools, batch, sums, units, digits"
 MOST, SHOWN = 5, 6  # explanations of one claim; terms of a sum that a sentence writes out
 WALKED = 50_000  # layers of changed networks, so that a deep one is answered in a second or two
-SIGNS = str.maketrans({"+": "+ ", "-": "− "})  # of a summand
-Factors = Mapping[str, tuple[int, ...]]
-Edits = Iterator[tuple[str, "Term"]]
-Guess = tuple[str, list["Term"], bool]  # what somebody may have counted: the slip, all terms of the sum, is it a habit
+Claimed = int | Fraction  # a fraction: a claim with a prefix that means no whole number, such as 3.446MiB
+Guess = tuple[str, list[Term], bool]  # what somebody may have counted: the slip, all terms of the sum, is it a habit
 Plans = Iterator[tuple[str, dict[int, Any], bool]]  # the slip, where, is it made wherever it can be: a habit
 
 
@@ -40,7 +34,7 @@ class Verdict(Struct, frozen=True):
     """A claim and the counted number; where they differ, the slips that yield the claim, best explanation first."""
 
     target: str
-    claimed: int
+    claimed: int | float  # as above
     counted: int
     holds: bool
     slips: tuple[str, ...] = ()
@@ -48,83 +42,11 @@ class Verdict(Struct, frozen=True):
     def __str__(self) -> str:
         if self.holds:
             return f"{self.target}: {grouped(self.counted)} is right"
-        head = f"{self.target}: claimed {grouped(self.claimed)}, counted {grouped(self.counted)}: "
+        head = f"{self.target}: claimed {self.claimed:,}, counted {grouped(self.counted)}: "
         return head + ("\n  or: ".join(self.slips) or f"no known slip gives this number (looked for: {LOOKED_FOR})")
 
     def to_dict(self) -> dict[str, Any]:
         return {**to_builtins(self), "slips": list(self.slips)}
-
-
-class Term(Struct, frozen=True, gc=False):
-    """What one row adds to a number: times × the product of the factors + plus; without a product, plus alone."""
-
-    use: Use
-    value: int
-    plus: int
-    times: int = 1
-    factors: Factors = {}
-
-    def having(self, plus: int | None = None, **changed: tuple[int, ...]) -> "Term":
-        """The same term with other factors, in their places, or another summand."""
-        factors, added = {**self.factors, **changed}, self.plus if plus is None else plus
-        return Term(self.use, self.times * prod(map(prod, factors.values())) + added, added, self.times, factors)
-
-    def __str__(self) -> str:
-        numbers = [n for n in chain([self.times], *self.factors.values()) if n != 1] or [1]
-        plus = f" {self.plus:+,}".translate(SIGNS) if self.plus else ""
-        return "·".join(map(grouped, numbers)) + plus if self.factors else grouped(self.plus)
-
-    def bias_slips(self, quantity: str) -> Edits:
-        outputs = prod(self.use.answers.y)
-        if quantity in WEIGHTS and self.plus:
-            yield "the bias is forgotten", self.having(0)
-            yield "one bias is counted for the whole layer", self.having(1)
-            yield "the bias is counted twice", self.having(2 * self.plus)
-            yield "one bias too many is counted", self.having(self.plus + 1)
-        elif quantity in WEIGHTS:
-            yield "a bias is counted that the layer does not have", self.having(prod(self.factors["filters"]))
-        elif quantity in WORK:
-            yield "a bias is counted for each output", self.having(self.plus + outputs)
-            if quantity in ("add", "flops"):
-                yield "one addition per output is forgotten", self.having(self.plus - outputs)
-
-    def channel_slips(self, quantity: str) -> Edits:
-        filters, channels = self.factors["filters"], self.factors.get("channels", ())
-        own, groups = self.plus // prod(filters) if quantity in WEIGHTS else 0, getattr(self.use.layer, "groups", 1)
-        if self.factors.get("kernel"):
-            yield "the groups are forgotten", self.having(channels=(*channels, groups))
-            yield "the input channels are forgotten", self.having(channels=())
-            yield "3 input channels are taken", self.having(channels=(3,))
-        if self.factors.get("kernel") and groups == 1:
-            fewer = self.having(own * prod(channels) if quantity in WEIGHTS else None, filters=channels)
-            yield "as many input channels as filters are taken", self.having(channels=filters)
-            yield "as many filters as input channels are taken", fewer
-            yield "filters and input channels are confused", fewer.having(channels=filters)
-        noun = "units" if isinstance(self.use.layer, Dense) else "channels" if quantity in SIZES else "filters"
-        alone = self.having(own if quantity in WEIGHTS else None, filters=())
-        yield f"the factor {grouped(prod(filters))} ({noun}) is forgotten", alone
-        if quantity in WEIGHTS and noun == "units":
-            yield "the layer's inputs are named as its parameters", alone.having(0)
-
-    def kernel_slips(self, _: str) -> Edits:
-        kernel = self.factors.get("kernel", ())
-        yield "the kernel is counted along one axis only", self.having(kernel=kernel[:1])
-        for size in sorted(range(1, 12), key=lambda size: abs(size - max(kernel, default=0))):
-            if kernel:
-                yield f"the kernel is taken as {shown([size] * len(kernel))}", self.having(kernel=(size,) * len(kernel))
-
-    def area_slips(self, quantity: str) -> Edits:
-        read, made, stops = self.use.xs[0][2:], self.use.answers.y[2:], self.factors.get("stops", ())
-        if quantity in WEIGHTS and self.factors.get("kernel"):
-            yield "the weights are multiplied by the output area", self.having(stops=made)
-            yield "the parameters are multiplied by the output area", self.having(self.plus * prod(made), stops=made)
-        elif stops:
-            yield "the output area is forgotten", self.having(stops=())
-            yield "only one axis of the output area is multiplied in", self.having(stops=stops[:1])
-            if self.factors.get("kernel"):
-                grid, stops = ("output", made) if isinstance(self.use.layer, ConvTranspose) else ("input", read)
-                yield "the input area is multiplied in as well", self.having(read=read)
-                yield f"the products are counted on the {grid} grid", self.having(stops=stops)
 
 
 class Case(Struct, frozen=True):
@@ -142,7 +64,7 @@ class Case(Struct, frozen=True):
         own = [(use, layers.get(at, use.layer)) for at, use in enumerate(self.walked)]
         nodes = [Node(use.name, to, use.inputs, use.node.trainable, use.shared_with) for use, to in own]
         again = walk(Graph("changed", self.inputs, tuple(nodes), ()), self.shapes)
-        return [_term(again[at], self.quantity, self.dtype) for at in self.chosen]
+        return [term_of(again[at], self.quantity, self.dtype) for at in self.chosen]
 
     def total(self, terms: Iterable[Term]) -> int:
         """The sum; weights are summed as elements, since half bytes are rounded up once for all of them."""
@@ -152,11 +74,11 @@ class Case(Struct, frozen=True):
     def totals(self, dtype: str) -> dict[str, int]:
         """Every quantity of the rows; the inputs only of one layer, where they are nobody's outputs."""
         uses = [self.walked[at] for at in self.chosen]
-        sums = {name: sum([_count(use, name, dtype) for use in uses]) for name in CLAIMED}
+        sums = {name: sum([count_of(use, name, dtype) for use in uses]) for name in CLAIMED}
         sums |= {name: bytes_of(sums[of], dtype) for name, of in BYTES_OF.items()}
         return sums | ({"inputs": sum(map(prod, uses[0].xs))} if len(self.chosen) == 1 else {})
 
-    def explained(self, terms: list[Term], claimed: int, text: str) -> list[str]:
+    def explained(self, terms: list[Term], claimed: Claimed, rounded: Sequence[str]) -> list[str]:
         """Sentences about the slips that yield the claim: causes before slips of the pen; two slips only if need be."""
         counted = self.total(terms)
         guesses = [*_in_formulas(terms, self.quantity), *self.in_networks()]
@@ -165,19 +87,32 @@ class Case(Struct, frozen=True):
         named = [sentence for value, sentence in self.misnamed() if value == claimed]
         units = [] if hits or named else [*self.scaled(counted, claimed)]
         pen = [phrase for phrase, value in _typed(counted) if value == claimed]
-        if any(value == counted and "lost" in phrase for phrase, value in _typed(claimed)):
-            pen.append(f"a digit is added: {grouped(counted)} became {grouped(claimed)}")
-        one = dict.fromkeys([*_rounded(counted, claimed, text), *hits, *named, *sums, *units, *pen])
+        if isinstance(claimed, int) and any(value == counted and "lost" in phrase for phrase, value in _typed(claimed)):
+            pen.append(f"a digit is added: {grouped(counted)} became {_said(claimed)}")
+        one = dict.fromkeys([*rounded, *hits, *named, *sums, *units, *pen])
         return list(one or dict.fromkeys(self.two_slips(terms, guesses, claimed)))[:MOST]
 
-    def two_slips(self, terms: Sequence[Term], guesses: Sequence[Guess], claimed: int) -> Iterator[str]:
-        """Pairs of habits: a changed network with a changed formula, and either with a factor."""
+    def two_slips(self, terms: Sequence[Term], guesses: Sequence[Guess], claimed: Claimed) -> Iterator[str]:
+        """Pairs of habits, each pair once: in a network and a formula, in either and a factor, in a row and the sum."""
+        said = set()
         for phrase, changed, _ in (guess for guess in guesses if guess[2]):
             for other, both, _ in _in_formulas(changed, self.quantity, habits=True):
-                if self.total(both) == claimed:
+                if self.total(both) == claimed and {phrase, other} not in said:
+                    said.add(frozenset((phrase, other)))
                     yield f"{phrase}; {self.said(changed, other, both)}"
             for sentence in self.scaled(self.total(changed), claimed):
                 yield f"{self.said(terms, phrase, changed)}; {sentence}"
+        yield from self.of_one_row(terms, claimed)
+
+    def of_one_row(self, terms: Sequence[Term], claimed: Claimed) -> Iterator[str]:
+        """Slips in the number of one row, which was taken for the number of all; the largest row first."""
+        rows = [(at, term) for at, term in zip(self.chosen, terms, strict=True) if term.value and len(terms) > 1]
+        for at, term in sorted(rows, key=lambda row: -row[1].value):
+            row = replace(self, chosen=(at,))
+            guesses = _in_formulas([term], self.quantity)
+            hits = [row.said([term], *guess) for guess in guesses if row.total(guess[1]) == claimed]
+            named = [sentence for value, sentence in row.misnamed() if value == claimed]
+            yield from (f"{term.use.name} alone is counted; {sentence}" for sentence in dict.fromkeys([*hits, *named]))
 
     def in_networks(self) -> Iterator[Guess]:
         """Every slip in a layer's fields, with the shapes that follow from it."""
@@ -204,14 +139,14 @@ class Case(Struct, frozen=True):
             value = self.totals(dtype)[self.quantity]
             yield value, f"{dtype} is taken for {self.dtype}: {grouped(value)}"
 
-    def scaled(self, value: int, claimed: int) -> Iterator[str]:
+    def scaled(self, value: int, claimed: Claimed) -> Iterator[str]:
         """A factor between a number and the claim that a unit or the batch explains."""
         batch = next(iter(self.shapes.values()))[0]
         batches = [(batch, 1, "the batch is counted"), (1, batch, "the batch is forgotten")] if batch > 1 else []
         for up, down, phrase in (IN_BYTES if self.quantity.endswith("_bytes") else []) + batches + FACTORS:
             if value and value * up == claimed * down:
                 working = (f" × {grouped(up)}" if up > 1 else "") + (f" ÷ {grouped(down)}" if down > 1 else "")
-                yield f"{phrase}: {grouped(value)}{working} = {grouped(claimed)}"
+                yield f"{phrase}: {grouped(value)}{working} = {_said(claimed)}"
 
     def said(self, terms: Sequence[Term], phrase: str, changed: Sequence[Term], _: bool = True) -> str:
         before, after = (sum([term.value for term in some]) for some in (terms, changed))
@@ -232,17 +167,20 @@ def judge(model: Network, target: str, text: str, shapes: Mapping[str, Shape], d
     walked = model.walk(shapes)
     chosen, quantity = _named(target, walked)
     try:
-        claimed = parse_bytes(text) if quantity.endswith("_bytes") else parse_count(text)
+        claimed, half = parse_rounded(text, of_bytes=quantity.endswith("_bytes"))
     except UsageError as error:
         raise UsageError("--claim", f"{target} {error.rule}", error.got) from None
     case = Case(model.inputs, shapes, walked[: chosen[-1] + 1], chosen, quantity, dtype)
-    terms = [_term(walked[at], quantity, dtype) for at in chosen]
+    terms = [term_of(walked[at], quantity, dtype) for at in chosen]
     counted = case.total(terms)
-    slips = [] if claimed == counted else case.explained(terms, claimed, text)
+    about = [f"the claim is rounded: {grouped(counted)} is about {text.strip()}"]
+    rounded = about if -half <= counted - claimed <= half else []
+    slips = [] if claimed == counted else case.explained(terms, claimed, rounded)
     unknown = [walked[at].name for at in chosen if isinstance(walked[at].layer, Unknown)]
     if unknown and quantity not in SIZES:
         slips = [f"{', '.join(unknown[:3])} cannot be counted, so that {grouped(counted)} is a lower bound"]
-    return Verdict(target, claimed, counted, claimed == counted and not slips, tuple(slips))
+    plain = claimed if isinstance(claimed, int) else float(claimed)
+    return Verdict(target, plain, counted, claimed == counted and not slips, tuple(slips))
 
 
 def _named(target: str, uses: Sequence[Use]) -> tuple[tuple[int, ...], str]:
@@ -257,41 +195,6 @@ def _named(target: str, uses: Sequence[Use]) -> tuple[tuple[int, ...], str]:
     if not chosen and path not in ("", "total"):
         raise UsageError("--claim", "must name a layer or a block", repr(path), way_out=nearest(path, names))
     return chosen or tuple(range(len(uses))), quantity
-
-
-def _count(use: Use, quantity: str, dtype: str) -> int:
-    row, name = row_of(use, dtype, CONVENTIONS["archcalc"]), BYTES_OF.get(quantity, quantity)
-    return use.answers.elements if name == "elements" else getattr(row.ops if name in OPS else row, name)
-
-
-def _term(use: Use, quantity: str, dtype: str) -> Term:
-    """A row's number as a product where the layer is linear or a size is asked for, else as it is."""
-    value = _count(use, quantity, dtype)
-    times = {"flops": 2, "output_bytes": BITS[use.dtype or dtype] // 8}.get(quantity, 1)
-    factors = _factors(use, quantity) if value else {}
-    plus = value - times * prod(map(prod, factors.values()))
-    bias = prod(use.answers.shapes["bias"]) if "bias" in use.answers.shapes else 0
-    usual = (bias,) if quantity in WEIGHTS else (0, -prod(use.answers.y)) if quantity in ("add", "flops") else (0,)
-    if factors and plus in usual:
-        return Term(use, value, plus, times, factors)
-    return Term(use, value, value)  # also tied weights, taps on padding, half bytes
-
-
-def _factors(use: Use, quantity: str) -> Factors:
-    """What is multiplied for this quantity, by name; empty where it is no product."""
-    layer, y = use.layer, use.answers.y
-    if quantity in SIZES and use.image:
-        return {"batch": y[:1], "filters": y[1:2], "stops": y[2:]}
-    if quantity not in WEIGHTS + WORK or not isinstance(layer, Conv | ConvTranspose | Dense):
-        return {}
-    x, turned = use.xs[0], isinstance(layer, ConvTranspose)
-    linear: Factors = {"filters": y[-1:], "channels": x[-1:], "kernel": ()}
-    stops = x[1:-1]
-    if not isinstance(layer, Dense):
-        stops, kernel = (x if turned else y)[2:], per_axis(layer, "kernel", len(y) - 2)
-        filters, channels = (y[1] // layer.groups, x[1]) if turned else (y[1], x[1] // layer.groups)
-        linear = {"filters": (filters,), "channels": (channels,), "kernel": kernel}
-    return {"batch": y[:1], "stops": stops, **linear} if quantity in WORK else linear
 
 
 def _plans(found: Mapping[str, dict[int, Any]], names: Sequence[str]) -> Plans:
@@ -346,6 +249,8 @@ def _in_sums(terms: Sequence[Term]) -> Iterator[Guess]:
     for at, old in enumerate(terms if len(terms) > 1 else ()):
         for phrase, n in [("left out", 0), ("counted twice", 2 * old.value), *_typed(old.value)] if old.value else []:
             yield f"{old.use.name}: {phrase}", [*terms[:at], Term(old.use, n, n), *terms[at + 1 :]], False
+        if sum(term.value > 0 for term in terms) > 2:  # of two, the other one is left out
+            yield f"{old.use.name} alone is counted", [t if t is old else Term(t.use, 0, 0) for t in terms], False
     kinds = [term.use.kind for term in terms]
     for kind in dict.fromkeys(kinds):
         if kinds.count(kind) > 1:
@@ -392,9 +297,5 @@ for _power, _prefix in enumerate("kMGT", start=1):
     IN_BYTES += [(a, b, f"{name} is written for {other}") for (a, name), (b, other) in ((_iec, _si), (_si, _iec))]
 
 
-def _rounded(counted: int, claimed: int, text: str) -> Iterator[str]:
-    """A claim with a prefix may be the right number to fewer digits."""
-    match = re.fullmatch(r"\s*[0-9,_]+(?:\.([0-9]+))?\s*([A-Za-z]+)\s*", text)
-    unit = parse_bytes(f"1{match[2].removesuffix('B')}B") if match else 0
-    if match and 2 * abs(counted - claimed) * 10 ** len(match[1] or "") <= unit:
-        yield f"the claim is rounded: {grouped(counted)} is about {text.strip()}"
+def _said(claimed: Claimed) -> str:
+    return f"{claimed if isinstance(claimed, int) else float(claimed):,}"

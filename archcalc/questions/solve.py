@@ -27,6 +27,7 @@ from archcalc.views import solve as views
 CLASSES = 4_096  # rests for which growth is proved one by one
 SCANNED = 20_000  # candidates that are looked at where growth is not proved
 TRIED = 1_024  # values of a hyperparameter that are looked at one by one
+PEAKS = "archcalc fit finds the largest batch and input whose peak fits into --memory"
 
 
 class Constraint(Struct, frozen=True):
@@ -59,14 +60,16 @@ class Solution(Struct, frozen=True):
     maximised: str
     constraints: tuple[Constraint, ...]
     holds: At | None  # None: no candidate keeps them
-    fails: At | None  # None: no candidate that was looked at breaks them
+    fails: At | None  # None: no candidate that was looked at breaks them; if proved, none that there is
     reason: str
     proved: bool
 
     @property
     def answer(self) -> str:
         """The answer as --input, --batch or --set take it."""
-        return "" if self.holds is None or self.fails is None else "x".join(map(str, self.holds.sizes.values()))
+        if self.holds is None or (self.fails is None and not self.proved):
+            return ""
+        return "x".join(map(str, self.holds.sizes.values()))
 
     def __str__(self) -> str:
         return self.text()
@@ -143,7 +146,8 @@ def constraints(text: str | Sequence[str]) -> tuple[Constraint, ...]:
             raise UsageError("--subject-to", "must be limits such as macs <= 1G, joined by commas", repr(part))
         name, relation, amount = match.groups()
         if name not in COUNTED:
-            way_out = nearest(name.lower(), COUNTED) or f"known: {', '.join(COUNTED)}"
+            known = nearest(name.lower(), COUNTED) or f"known: {', '.join(COUNTED)}"
+            way_out = PEAKS if "peak" in name.lower() else known
             raise UsageError("--subject-to", "must limit a quantity of the report", name, way_out=way_out)
         try:
             limit = parse_bytes(amount) if name.endswith("_bytes") else parse_count(amount)
@@ -190,7 +194,13 @@ class Search:
 
     def candidates(self, start: int) -> Iterator[int]:
         """Legal ones from a number on."""
-        return filter(self.legal, count(max(1, start)))
+        numbers = range(start, self.regular) if self.ends else count(max(1, start))
+        return filter(self.legal, numbers)
+
+    @property
+    def ends(self) -> bool:
+        """Is there a last legal candidate, as where positions are looked up in a table?"""
+        return self.line is not None and all(size is None for size in self.line.smallest)
 
     def next(self, n: int) -> int:
         """The smallest legal candidate from n on."""
@@ -212,9 +222,10 @@ class Search:
     def solution(self) -> Solution:
         """By halving where growth is proved, else by looking at every candidate up to a bound."""
         first = self.next(1)
-        if not self.grows():
+        if self.ends or not self.grows():
             return self.scanned()
-        why = f"no limited quantity shrinks as the {self.maximised} grows: proved {self._classes()}"
+        name = f"the {self.maximised}" if self.maximised in ("input", "batch") else self.maximised
+        why = f"no limited quantity shrinks as {name} grows: proved {self._classes()}"
         if not self.kept(first):
             return self.found(None, first, f"{why}, and this is the smallest candidate", proved=True)
         low, high = first, self.next(2 * first)
@@ -229,7 +240,8 @@ class Search:
         return self.found(low, high, why, proved=True)
 
     def _classes(self) -> str:
-        return "for every size" if self.period == 1 else f"for each of {self.period} remainders"
+        every = "size" if self.maximised in ("input", "batch") else "value"
+        return f"for every {every}" if self.period == 1 else f"for each of {self.period} remainders"
 
     def found(self, holds: int | None, fails: int | None, reason: str, *, proved: bool) -> Solution:
         """The solution with what both candidates cost."""
@@ -237,15 +249,16 @@ class Search:
         return Solution(self.model, self.maximised, self.limits, both[0], both[1], reason, proved)
 
     def scanned(self) -> Solution:
-        """The largest of the candidates up to a bound, each looked at."""
+        """The largest of the candidates, or of those up to a bound, each looked at."""
         looked = list(islice(self.candidates(1), SCANNED))
         kept = [n for n in looked if self.kept(n)]
         last = "x".join(map(str, self.at(looked[-1]).sizes.values()))
         why = f"there is no proof of growth: every candidate up to {last} was looked at"
+        why = f"the model accepts nothing above {last}: every candidate was looked at" if self.ends else why
         if not kept:
-            return self.found(None, looked[0], why, proved=False)
+            return self.found(None, looked[0], why, proved=self.ends)
         after = next((n for n in looked if n > kept[-1]), None)
-        return self.found(kept[-1], after, why, proved=False)
+        return self.found(kept[-1], after, why, proved=self.ends)
 
     def grows(self) -> bool:
         """Is no quantity smaller at the next candidate, for all of them?
@@ -308,7 +321,8 @@ def _largest_setting(
     if holds is None and fails is None:
         return _scanned_setting(model, name, limits, multiple, asked)
     fails = None if solution.fails is None else fails
-    return search.found(holds, fails, f"{solution.reason}; of those that the layers take", proved=solution.proved)
+    reason = f"{solution.reason}; only values that the layers take are candidates"
+    return search.found(holds, fails, reason, proved=solution.proved)
 
 
 def _takes(model: Network, name: str, value: int, asked: Mapping[str, Any]) -> bool:

@@ -20,7 +20,7 @@ def text(fit: Any, width: int) -> str:
     inputs = ", ".join(f"{name} {shown(shape)}" for name, shape in fit.inputs.items())
     lines = textwrap.wrap(f"{fit.model}: {inputs}, {fit.dtype}, {task(fit)}", width)
     said = [f"{word}: {what}" for word, what in answer(fit)]
-    lines += ["", *textwrap.wrap(said[0], width), *said[1:]]
+    lines += ["", *(part for line in said for part in textwrap.wrap(line, width))]
     for way in fit.ways:
         lines += ["", *_way(way, width)] if way is fit.ways[0] else _way(way, width)
     for note in notes(fit):
@@ -54,8 +54,9 @@ def answer(fit: Any) -> Iterator[tuple[str, str]]:
     yield "memory", f"{grouped(room)} B = {iec(room)}"
     batch = grouped(fit.largest_batch) if fit.largest_batch is not None else "none, not even one fits"
     yield "largest batch at this input", batch
-    if len(fit.inputs) == 1 and len(next(iter(fit.inputs.values()))) > 3:
-        yield "largest input at this batch", "x".join(map(str, fit.largest_input)) if fit.largest_input else "none"
+    if fit.largest_input or fit.why_no_input:
+        best = "x".join(map(str, fit.largest_input or ())) or f"none, {fit.why_no_input}"
+        yield "largest input at this batch", best
 
 
 def notes(fit: Any) -> Iterator[str]:

@@ -26,7 +26,7 @@ def answer(solution: Any) -> str:
     """The largest candidate, if there is one."""
     if solution.holds is None:
         return f"no {solution.maximised} keeps the limits"
-    if solution.fails is None:
+    if solution.fails is None and not solution.proved:
         return f"no largest {solution.maximised} was found"
     return f"largest {solution.maximised}: {solution.answer}"
 
