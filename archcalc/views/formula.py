@@ -24,7 +24,8 @@ def written_form(form: Any, style: str) -> str:
     if form.of != "output":
         return texts[0]
     if style == "mathml":
-        return "<mo>×</mo>".join(f"<mrow><mo>(</mo>{text}<mo>)</mo></mrow>" if "<mo>" in text else text for text in texts)
+        held = (f"<mrow><mo>(</mo>{text}<mo>)</mo></mrow>" if "<mo>" in text else text for text in texts)
+        return "<mo>×</mo>".join(held)
     if style in ("text", "ascii", "latex"):
         return {"text": " × ", "ascii": " x ", "latex": r" \times "}[style].join(map(bracketed, texts))
     return f"[{', '.join(texts)}]" if style == "js" else f"({', '.join(texts)},)"
