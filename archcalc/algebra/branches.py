@@ -1,6 +1,8 @@
 """Which answers to what symbols leave open make a formula refuse: its ways tried one by one."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import combinations
 from typing import Any
 
 from msgspec import Struct
@@ -9,6 +11,7 @@ from archcalc.algebra.num import Relation, guided
 from archcalc.errors import ModelError
 
 MOST = 256  # ways that are tried
+MOST_EQUAL = 6  # comparisons that are tried together
 
 
 class Choice(Struct, frozen=True):
@@ -69,3 +72,28 @@ def _follower(way: tuple[Choice, ...]) -> Callable[[Relation, Any, Any], bool]:
         raise _Open(relation, left, right)
 
     return answer
+
+
+def flips(formula: Callable[[], Any]) -> list[tuple[tuple[Choice, ...], Any]]:
+    """Answers that make a formula give something else than without them, and what that is.
+
+    Each answer by itself, and up to three numbers that are equal at once, as of all axes. Ways that raise ModelError
+    are left out: `refusals` has them.
+    """
+    asked: dict[tuple[Relation, Any, Any], None] = {}
+    with guided(lambda *question: asked.setdefault(question)):
+        usual = formula()
+    equal = [Choice(*question, False) for question in asked if question[0] == "differ"][:MOST_EQUAL]
+    tried: list[tuple[Choice, ...]] = [(Choice(*question, holds),) for question in asked for holds in (True, False)]
+    tried += [some for count in (2, 3) for some in combinations(equal, count)]
+    found = []
+    for choices in tried:
+        with suppress(ModelError), guided(_some(choices)):
+            if (made := formula()) != usual:
+                found.append((choices, made))
+    return found
+
+
+def _some(choices: tuple[Choice, ...]) -> Callable[[Relation, Any, Any], bool | None]:
+    held = {(choice.relation, choice.left, choice.right): choice.holds for choice in choices}
+    return lambda *asked: held.get(asked)

@@ -8,7 +8,7 @@ from msgspec import Meta
 from archcalc.algebra.field import SAME, Link, Sees, all_but, shifted, tabled, through
 from archcalc.algebra.num import ceil_div, differ, largest, less, prod, smallest
 from archcalc.algebra.window import Window
-from archcalc.layers.layer import Layer, Saved, Shape, positions_of, register, shown
+from archcalc.layers.layer import Layer, Saved, Shape, alike, positions_of, register, shown
 from archcalc.layers.reshape import Moves, View
 
 AnyAxis = Annotated[int, Meta(description="the axis; 0 is the batch, 1 the channels, -1 the last")]
@@ -78,7 +78,9 @@ class Slice(View, frozen=True):
         return (prod(y),)
 
     def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
-        return self.step == 1 and xs[0] == y  # else zeros of the input's size are made, and the gradient laid into them
+        return self.step == 1 and alike(
+            xs[0], y
+        )  # else zeros of the input's size are made, and the gradient laid into them
 
 
 def within(place: int, n: int) -> int:
@@ -121,7 +123,7 @@ class Expand(View, frozen=True):
         return all_but(len(y) - 1, repeated, "repeats the axis" if repeated else "")
 
     def hands_back(self, number: int, xs: Sequence[Shape], y: Shape) -> bool:
-        return xs[0] == y
+        return alike(xs[0], y)
 
 
 @register("gather", example="gather: {from: [table, indices]}", on=[(169, 12), (49, 49)])

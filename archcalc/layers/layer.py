@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from archcalc.algebra.field import Sees
-from archcalc.algebra.num import less, prod
+from archcalc.algebra.num import differ, less, prod
 from archcalc.algebra.ops import Ops
 from archcalc.algebra.product import Product
 from archcalc.algebra.window import Window
@@ -283,6 +283,11 @@ def broken_rule(cls: type[Layer], field: str, value: Any) -> str:
         if field == "kernel" and less(LARGEST_KERNEL, number):
             return f"{field} must be at most {LARGEST_KERNEL:,}"
     return ""
+
+
+def alike(a: Shape, b: Shape) -> bool:
+    """Are two shapes known to be the same?"""
+    return len(a) == len(b) and all(differ(n, other) is False for n, other in zip(a, b, strict=True))
 
 
 def _tuples(value: Any) -> Any:

@@ -1,22 +1,58 @@
 """What memory and time rest on, for every size at once: a tape of blocks, and the traffic of the kernels, in slots."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
 
 from archcalc.algebra.dtype import BITS, BYTEWISE
+from archcalc.algebra.num import guided
 from archcalc.errors import ArchcalcError
 from archcalc.hardware.device import Device
 from archcalc.hardware.rates import highest, rate_of
 from archcalc.questions.account import Account, Choices
-from archcalc.questions.kernels import Launch, launches, leading_to
+from archcalc.questions.kernels import Launch, launches, leading_to, touched
 from archcalc.questions.ledger import Tape
-from archcalc.questions.live import Live
+from archcalc.questions.live import Asked, Assumed, Live
 from archcalc.questions.storages import Block, stays
 from archcalc.questions.traffic import read_once, written_once
 
 NARROW, WIDE = "bfloat16", "float32"  # two formats that tell what follows the format from what does not
+
+
+def in_cases(question: Callable[[Live], dict[str, Any]], asked: Sequence[Asked], live: Live) -> list[dict[str, Any]]:
+    """What a question finds, and where: `unless` all of some comparisons hold, or where all `assumed` ones do.
+
+    The formulas come first; where the model's own size is in doubt, also what holds there. Of other sizes nothing is
+    known, and nothing at all where a layer has no formula in the letters.
+    """
+    found: list[dict[str, Any]] = []
+    with suppress(TypeError, ArchcalcError):
+        doubts = live.doubts(asked)
+        found.append(question(live) | {"unless": doubts, "assumed": []})
+        if any(map(live.hold, doubts)):
+            case = Assumed(live, live.values)
+            with guided(case):
+                here = question(live)
+            found.append(here | {"unless": [], "assumed": case.slots()})
+    return found
+
+
+# All that memory, and a bound of time, depend on in one layer; each by itself, since some take long to answer.
+KEPT: tuple[Asked, ...] = (
+    lambda layer, xs, y: layer.saved(xs, y, "cuda"),
+    *(
+        lambda layer, xs, y, training=training: layer.scratch(xs, y, training, [True] * len(xs), "cuda")
+        for training in (False, True)
+    ),
+    lambda layer, xs, y: tuple(layer.hands_back(number, xs, y) for number in range(len(xs))),
+)
+MOVED: tuple[Asked, ...] = (
+    lambda layer, xs, y: layer.reads(xs, y),
+    lambda layer, xs, y: layer.reads_weights(xs, y),
+    lambda layer, xs, y: layer.product(xs, y),
+)
 
 
 def memory(live: Live) -> dict[str, Any]:
@@ -87,7 +123,11 @@ def kernels(live: Live) -> dict[str, Any]:
 
     Bytes are pairs of slots, at the two formats of `formats`: in another format they lie on the line through both.
     """
-    narrow, wide = (_kernels(live, dtype) for dtype in (NARROW, WIDE))
+    touched.cache_clear()  # it is not to hold what was answered under other assumptions
+    try:
+        narrow, wide = (_kernels(live, dtype) for dtype in (NARROW, WIDE))
+    finally:
+        touched.cache_clear()
     place, slots = {name: at for at, name in enumerate(live.names)}, live.slots
     rows = [
         [place[b.use.name], b.kernel.pace, *slots([b.kernel.macs, b.kernel.taps]),

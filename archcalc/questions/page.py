@@ -24,6 +24,7 @@ from archcalc.questions.explain import fields_text
 from archcalc.questions.live import COUNTS, Live
 from archcalc.questions.live_field import fields
 from archcalc.questions.live_words import Words
+from archcalc.questions.memory import TRAINED
 from archcalc.questions.optimizers import OPTIMIZERS
 from archcalc.views import page as views
 
@@ -71,8 +72,9 @@ class Page(Struct, frozen=True, dict=True, eq=False):
             "rows": rows,
             "blocks": composites(live.uses),
             "refused": list(map(astuple, live.refused())),
-            "memory": live_costs.memory(live) | {"phases": list(live_costs.PHASES)},
-            "kernels": live_costs.kernels(live),
+            "memory": live_costs.in_cases(live_costs.memory, live_costs.KEPT, live),
+            "phases": list(live_costs.PHASES),
+            "kernels": live_costs.in_cases(live_costs.kernels, live_costs.MOVED, live),
             "fields": fields(live),
             "words": self.words(),
         }
@@ -86,6 +88,7 @@ class Page(Struct, frozen=True, dict=True, eq=False):
             "dtypes": [[name, BITS[name] // 8] for name in BYTEWISE],
             "bytes": {name: bits // 8 for name, bits in BITS.items() if bits >= 8},
             "conventions": {c.name: [c.meaning, c.per_op, c.per_mac, c.per_exact_mac] for c in CONVENTIONS.values()},
+            "trained": list(TRAINED),
             "optimizers": {name: list(numbers) for name, numbers in OPTIMIZERS.items()},
         }
 

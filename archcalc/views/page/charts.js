@@ -38,7 +38,7 @@ class Charts {
     addEventListener("resize", () => this.plots.forEach(({ plot, place }) => plot.setSize({ width: this.room(place), height: HEIGHT })));
   }
 
-  room(place) { return Math.max(220, place.clientWidth); }
+  room(place) { return Math.max(160, place.clientWidth); }
 
   build() {
     this.plots.forEach(({ plot }) => plot.destroy());
@@ -63,15 +63,18 @@ class Charts {
 
   timeline() {
     this.add("chart-memory", () => {
-      const moments = this.app.moments();
-      return [moments.map((_, at) => at), moments.map(([, , n]) => Number(n))];
+      const moments = this.app.moments(), last = moments.slice(-1);  // each lasts one step, the last one too
+      return [[...moments, ...last].map((_, at) => at), [...moments, ...last].map(([, , n]) => Number(n))];
     }, {
       scales: { x: { time: false }, y: { range: (_, low, high) => [0, high || 1] } },
       axes: axes("", bytes),
       series: [{}, {
         stroke: colour("accent"), fill: colour("tint"), paths: uPlot.paths.stepped({ align: 1 }), points: { show: false },
       }],
-    }, at => `${iec(this.app.moments()[at][2])} ${this.app.when(at)}`);
+    }, at => {
+      const here = Math.min(at, this.app.moments().length - 1);
+      return here < 0 ? "" : `${iec(this.app.moments()[here][2])} ${this.app.when(here)}`;
+    });
   }
 
   roofline() {

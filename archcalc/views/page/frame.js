@@ -19,7 +19,7 @@ const frame = (network, place) => {
   else if (axes.some(({ stride }) => stride === null)) said.textContent = `A cell sees ${axes.map(({ size }) => size ?? "?").join(" × ")} cells of the input; branches differ in their stride.`;
   else {
     const text = axes.map(({ size }) => size).join(" × "), stride = axes.map(({ stride: by }) => by).join(" × ");
-    said.textContent = `A cell sees ${text} cells of the input, in steps of ${stride}, the first from ${axes.map(({ start }) => start).join(", ")}.`;
+    said.textContent = `A cell sees ${text} cells of the input, in steps of ${stride}, the first from ${axes.map(({ start }) => String(start).replace("-", "−")).join(", ")}.`;
   }
   const plane = axes.slice(-2).map((axis, at, all) => {
     const stops = Number(output.at(at - all.length) ?? 1n), n = Number(axis.n);

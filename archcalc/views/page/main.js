@@ -10,7 +10,6 @@ class App {
     this.selected = null;
     this.read();
     this.controls();
-    this.network = new Network({ ...this.initial(), square: false });
     this.table = new Table($("lines"), $("head"), this);
     this.charts = new Charts(this);
     this.table.open = new Set(this.opened ?? []);
@@ -19,7 +18,14 @@ class App {
     $("close").addEventListener("click", () => this.table.all(false));
     document.querySelectorAll("details").forEach(part => part.addEventListener("toggle", () => { this.charts.update(); drawing(this.network); }));
     document.querySelector("form").addEventListener("submit", event => event.preventDefault());
-    addEventListener("hashchange", () => { this.read(); this.show(); this.refresh(); });
+    addEventListener("hashchange", () => {
+      this.read();
+      this.table.open = new Set(this.opened ?? this.table.open);
+      this.show();
+      this.refresh();
+      this.table.build();
+    });
+    this.settle(new Network(this.initial()));  // what is pale behind a link to a size that is refused
     this.refresh();
     this.table.build();
     this.charts.build();
@@ -70,12 +76,13 @@ class App {
     for (const { name } of DATA.symbols) {
       const slider = $(`slide-${name}`), field = $(`size-${name}`);
       slider.addEventListener("input", () => this.set(name, BigInt(slider.value)));
+      field.addEventListener("change", () => { this.show(); this.refresh(); });
       field.addEventListener("input", () => {
-        const whole = /^\d{1,13}$/.test(field.value.trim()) ? BigInt(field.value.trim()) : 0n;
+        const text = field.value.replace(/[\s,]/g, ""), whole = /^\d{1,13}$/.test(text) ? BigInt(text) : 0n;
         const legal = whole >= 1n && whole <= LARGEST;
         field.setAttribute("aria-invalid", String(!legal));
         if (legal) this.set(name, whole, field);
-        else this.say("refusal", `${field.labels[0].textContent}: a whole number of at least 1, please`);
+        else this.say("refusal", `${field.labels[0].textContent}: a whole number from 1 to 10¹², please`);
       });
     }
     for (const { id } of this.choices()) $(id).addEventListener("change", event => { this.state[id] = event.target.value; this.refresh(); this.remember(); });
@@ -102,7 +109,8 @@ class App {
   show(typed = null) {
     for (const { name } of DATA.symbols) {
       const slider = $(`slide-${name}`), field = $(`size-${name}`), size = this.state.sizes[name];
-      if (size > BigInt(slider.max)) slider.max = String(size);
+      slider.dataset.most ??= slider.max;
+      slider.max = size > BigInt(slider.dataset.most) ? String(size) : slider.dataset.most;
       slider.value = String(size);
       if (field !== typed) { field.value = String(size); field.removeAttribute("aria-invalid"); }
     }
@@ -125,12 +133,17 @@ class App {
     const network = new Network(this.state), refusal = network.refusal;
     document.body.classList.toggle("refused", Boolean(refusal));
     $("refusal").replaceChildren(...(refusal ? this.refusal(refusal) : []));
-    if (refusal) return;  // what was right last stays, marked as such
+    if (!refusal) this.settle(network);  // else what was right last stays, marked as such
+  }
+
+  // Everything on the page, for a network that all layers take.
+  settle(network) {
     this.network = network;
     this.times = network.times();
     this.kept = null;
     this.totals();
-    this.table.update();
+    if (this.table.order) this.table.build();
+    else this.table.update();
     this.charts.update();
     this.details();
     drawing(network);
@@ -138,26 +151,27 @@ class App {
 
   refusal({ node, subject, rule, got }) {
     const parts = [el("strong", {}, `${subject}: ${rule}`), got ? `; got ${got}` : ""];
-    if (node) parts.push(" — layer ", named(node));
-    const fits = this.nextFit();
-    if (fits) parts.push(". ", el("button", { type: "button", onclick: () => this.set(fits[0], fits[1]) }, `use ${fits[0]} = ${grouped(fits[1])}`));
-    return parts;
+    if (node) parts.push(" — layer ", named(node), "; below stands the last size that all layers took");
+    const fits = this.nextFit(), moved = Object.keys(fits).filter(name => fits[name] !== this.state.sizes[name]);
+    const said = moved.map(name => `${name} = ${grouped(fits[name])}`).join(", ");
+    const use = () => { this.state.sizes = fits; this.show(); this.refresh(); this.remember(); };
+    return [...parts, ". ", el("button", { type: "button", onclick: use }, `use ${said}`)];
   }
 
-  // The next size of one letter, or of height and width together, that every layer takes.
+  // The nearest sizes that every layer takes: of one letter, of all axes together, or else those of the model itself.
   nextFit() {
-    for (const { name, of } of DATA.symbols) {
-      if (of !== "axis" && of !== "setting") continue;
-      for (let step = 1n; step <= 600n; step += 1n) {
-        for (const size of [this.state.sizes[name] + step, this.state.sizes[name] - step]) {
-          if (size < 1n) continue;
-          const sizes = { ...this.state.sizes, [name]: size };
-          if (this.state.square && name === "H") sizes.W = size;
-          if (!new Network({ ...this.state, sizes }).refusal) return [name, size];
+    const axes = DATA.symbols.filter(({ of }) => of === "axis").map(({ name }) => name);
+    const alone = DATA.symbols.filter(({ of }) => of !== "batch").map(({ name }) => (this.state.square && axes.includes(name) ? axes : [name]));
+    for (const names of [...alone, axes]) {
+      for (let step = 1n; step <= 300n; step += 1n) {
+        for (const by of [step, -step]) {
+          const sizes = { ...this.state.sizes };
+          for (const name of names) sizes[name] = sizes[name] + by < 1n ? 1n : sizes[name] + by;
+          if (!new Network({ ...this.state, sizes }).refusal) return sizes;
         }
       }
     }
-    return null;
+    return { ...this.initial().sizes };
   }
 
   moments() { return this.kept ??= this.network.memory(this.state.training); }
@@ -171,8 +185,8 @@ class App {
     const { network } = this, all = network.total(DATA.rows.map((_, at) => at)), mark = DATA.partial ? "≥ " : "";
     const count = n => mark + grouped(n) + (n >= 10n ** 6n ? ` = ${si(n)}` : "");
     const held = n => `${mark}${grouped(n)} B` + (n >= 1024n ? ` = ${iec(n)}` : "");
-    const peak = network.memory(this.state.training).reduce((a, b) => (b[2] > a[2] ? b : a), [0, -1, 0n]);
-    const place = this.moments().findIndex(([, , n]) => n === peak[2]);
+    const moments = this.moments(), peak = most(moments.map(([, , n]) => n));
+    const place = moments.findIndex(([, , n]) => n === peak);
     const texts = {
       "total-params": count(all.params),
       "total-macs": count(all.macs),
@@ -181,17 +195,36 @@ class App {
       "convention-said": DATA.conventions[this.state.convention][0],
       "total-weights": held(all.params * network.width),
       "total-outputs": held(all.output_bytes),
-      "total-peak": `${this.state.training && DATA.memory.unsaid ? "≥ " : ""}${held(peak[2])}`,
-      "total-when": place < 0 ? "" : this.when(place),
+      "total-peak": place < 0 ? "not known here" : `${this.state.training && network.case(DATA.memory).unsaid ? "≥ " : ""}${held(peak)}`,
+      "total-when": place < 0 ? this.unknown() : this.when(place),
       "foot-params": mark + grouped(all.params), "foot-macs": mark + grouped(all.macs),
       "foot-flops": mark + grouped(all.flops), "foot-bytes": mark + grouped(all.output_bytes),
-      "total-bound": this.times ? `${seconds(this.times.bound)}, eager ${seconds(this.times.eager)}` : `no rate for ${this.state.dtype} is stated`,
+      "total-bound": this.times ? `${seconds(this.times.bound)}, eager ${seconds(this.times.eager)}` : this.untimed(),
       "input-shapes": DATA.inputs.map(({ name, shape }) => `${name} ${shown(network.shape(shape))}`).join(", "),
+      "chosen-all": this.chosen(),
     };
     for (const [id, text] of Object.entries(texts)) this.say(id, text);
   }
 
+  // Why there is no peak, or no bound.
+  unknown() {
+    if (this.state.training && !DATA.trained.includes(this.state.dtype)) return `nothing trains in ${this.state.dtype}`;
+    return "it goes another way at this size: ask archcalc memory";
+  }
+
+  untimed() {
+    return this.network.case(DATA.kernels) ? `no rate for ${this.state.dtype} is stated` : "not known at this size: ask archcalc time";
+  }
+
+  // The choices in words, which a print shows in the place of the controls.
+  chosen() {
+    const { dtype, device, optimizer, training } = this.state;
+    const settings = DATA.symbols.filter(({ of }) => of === "setting").map(({ name }) => `${name} ${this.state.sizes[name]}`);
+    return [...settings, dtype, device, training ? `a step of training with ${optimizer}` : "inference"].join(", ");
+  }
+
   select(node) {
+    if (node.children?.length) { this.table.toggle(node); return; }
     this.selected = this.selected === node.path ? null : node.path;
     this.table.update();
     this.details();

@@ -19,13 +19,22 @@ class Network {
   // The first layer that refuses, with its rule and the values that break it; none at most sizes.
   refused() {
     for (const [node, choices, subject, rule, got] of DATA.refused) {
-      const holds = ([relation, left, right, wanted]) =>
-        (relation === "less" ? this.v[left] < this.v[right] : this.v[left] !== this.v[right]) === wanted;
-      if (choices.every(holds)) {
+      if (this.holds(choices)) {
         return { node, subject, rule, got: got.replace(/⟦(\d+)⟧/g, (_, slot) => grouped(this.v[slot])) };
       }
     }
     return null;
+  }
+
+  // Are all these comparisons of slots as they are written?
+  holds(choices) {
+    return choices.every(([relation, left, right, wanted]) =>
+      (relation === "less" ? this.v[left] < this.v[right] : this.v[left] !== this.v[right]) === wanted);
+  }
+
+  // What was found for sizes such as these; none of it may hold here.
+  case(found) {
+    return found.find(({ unless, assumed }) => this.holds(assumed) && !unless.some(choices => this.holds(choices)));
   }
 
   // All that a row shows; the same object for rows with the same answers.
@@ -74,15 +83,18 @@ class Network {
   }
 
   // Bytes that are taken moment by moment, as PyTorch on CUDA takes them: [phase, row, bytes].
+  // None where that goes another way than at the sizes that the page was made for, or is not done in this format.
   memory(training) {
-    const { blocks, inputs, weights, buffers, counters, trained } = DATA.memory;
+    const found = this.case(DATA.memory);
+    if (!found || (training && !DATA.trained.includes(this.state.dtype))) return [];
+    const { blocks, inputs, weights, buffers, counters, trained } = found;
     const up = n => roundedUp(n, GRANULE);
     const sizes = blocks.map(([slot, width]) => up(this.v[slot] * this.bytesOf(width)));
     const tensors = slots => sum(slots.map(slot => up(this.v[slot] * this.width)));
     const [state, beside] = training ? DATA.optimizers[this.state.optimizer] : [0, 0];
     let now = tensors(weights) + tensors(buffers) + BigInt(counters) * up(8n) + sum(inputs.map(n => sizes[n]))
       + BigInt(state) * tensors(trained);
-    const moments = [], steps = DATA.memory[training ? "training" : "inference"];
+    const moments = [], steps = found[training ? "training" : "inference"];
     for (let at = 0; at < steps.length; at += 1) {
       const step = steps[at];
       if (step > 0) now += sizes[step - 1];
@@ -91,18 +103,20 @@ class Network {
     }
     if (training && this.state.optimizer !== "none") {
       const values = sum(trained.map(slot => this.v[slot])) * this.width;
-      moments.push([DATA.memory.phases.indexOf("step"), -1, now + up(BigInt(beside) * values)]);
+      moments.push([DATA.phases.indexOf("step"), -1, now + up(BigInt(beside) * values)]);
     }
     return moments;
   }
 
   // Seconds (floats) that nothing on the device beats: for each row, all rows one after another, and any execution.
   times() {
+    const kernels = this.case(DATA.kernels);
+    if (!kernels) return null;
     const device = DATA.devices.find(([id]) => id === this.state.device);
     const [, , bandwidth, cache, , rates] = device;
     const [gemm, conv] = rates[DATA.dtypes.findIndex(([name]) => name === this.state.dtype)];
     if (gemm === null || conv === null) return null;
-    const { rows, once, formats: [narrow, wide] } = DATA.kernels;
+    const { rows, once, formats: [narrow, wide] } = kernels;
     const bytes = ([a, b]) => Number(this.v[a] + (this.v[b] - this.v[a]) * (this.width - BigInt(narrow)) / BigInt(wide - narrow));
     const missed = n => Math.max(n - cache, 0);
     const found = DATA.rows.map(() => ({ bound: 0, macs: 0, bytes: 0 }));

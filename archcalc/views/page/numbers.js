@@ -1,7 +1,7 @@
 // Exact integers as people write them; all numbers here are BigInt unless said otherwise.
 
-// What the program calls: a quotient rounded down, and the larger of two.
-const floordiv = (a, b) => (a % b !== 0n && (a < 0n) !== (b < 0n) ? a / b - 1n : a / b);
+// What the program calls: a quotient rounded down, and the larger of two. By zero only sizes divide that are refused.
+const floordiv = (a, b) => (b === 0n ? 0n : a % b !== 0n && (a < 0n) !== (b < 0n) ? a / b - 1n : a / b);
 const largest = (a, b) => (a > b ? a : b);
 
 const grouped = n => n.toString().replace(/\B(?=(\d{3})+(?!\d))/g, ",").replace("-", "−");

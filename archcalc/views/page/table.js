@@ -163,6 +163,7 @@ class Table {
       const partial = DATA.partial && node.places.some(place => DATA.rows[place][6]);
       COLUMNS.forEach(({ key, write: text }, at) => write(cells[at], at, (partial ? "≥ " : "") + text(counted[key])));
       line.classList.toggle("selected", selected === node.path);
+      if (alone) line.querySelector(".name").setAttribute("aria-pressed", String(selected === node.path));
     }
   }
 }
