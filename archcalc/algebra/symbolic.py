@@ -130,6 +130,7 @@ def floored(expression: Any) -> Any:
     return expression
 
 
+@lru_cache(maxsize=50_000)  # layers that are alike, and each way of one, ask for the same again
 def normal(expression: Any) -> Any:
     """The expression floored and expanded.
 

@@ -1,8 +1,10 @@
 """Window: what convolution, pooling and unfolding do along one axis; two windows in a row are again one window."""
 
+from functools import lru_cache
+
 from msgspec import Struct
 
-from archcalc.algebra.num import called, ceil_div, differ, gcd, largest, less, smallest
+from archcalc.algebra.num import called, ceil_div, differ, gcd, is_symbolic, largest, less, smallest
 
 
 class Window(Struct, frozen=True, gc=False):
@@ -109,10 +111,19 @@ class Window(Struct, frozen=True, gc=False):
 
     def _stops_inside(self, tap: int, n: int, start: int, end: int) -> int:
         """How many stops o with start ≤ o < end put this tap on a cell 0 … n − 1."""
-        offset = tap * self.dilation - self.before
-        lowest = largest(start, ceil_div(-offset, self.stride))
-        highest = smallest(end - 1, (n - 1 - offset) // self.stride)
-        return largest(0, highest - lowest + 1)
+        if any(map(is_symbolic, (n, start, end))):  # slow, and the same for every layer of one window and size
+            return _remembered(self, tap, n, start, end)
+        return _stops(self, tap, n, start, end)
+
+
+def _stops(window: Window, tap: int, n: int, start: int, end: int) -> int:
+    offset = tap * window.dilation - window.before
+    lowest = largest(start, ceil_div(-offset, window.stride))
+    highest = smallest(end - 1, (n - 1 - offset) // window.stride)
+    return largest(0, highest - lowest + 1)
+
+
+_remembered = lru_cache(maxsize=10_000)(_stops)
 
 
 def same_padding(n: int, span: int, stride: int) -> tuple[int, int]:
