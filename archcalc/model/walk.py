@@ -56,7 +56,11 @@ def bounded(layer: Layer, y: Shape) -> Shape:
 
 def answer(layer: Layer, xs: tuple[Shape, ...]) -> Answers:
     """Ask a layer everything about inputs of these shapes."""
-    y = bounded(layer, layer.out(*xs))
+    return everything(layer, xs, bounded(layer, layer.out(*xs)))
+
+
+def everything(layer: Layer, xs: tuple[Shape, ...], y: Shape) -> Answers:
+    """All that a layer says, its output shape being known."""
     weights = layer.weights(*xs)
     return Answers(
         kind=kind_of(layer),

@@ -10,17 +10,17 @@ from msgspec.structs import astuple, replace
 
 from archcalc.algebra.assumptions import Substitution
 from archcalc.algebra.branches import Choice, Refusal, flips, refusals
-from archcalc.algebra.num import Relation, is_symbolic, prod
+from archcalc.algebra.num import Relation, is_symbolic
 from archcalc.algebra.ops import CONVENTIONS, Ops
 from archcalc.algebra.program import Program
 from archcalc.algebra.symbolic import normal
 from archcalc.errors import ArchcalcError, ModelError
-from archcalc.layers.layer import Composite, Layer, Shape, kind_of, shown
+from archcalc.layers.layer import Composite, Layer, Shape, shown
 from archcalc.layers.sized import Sized
 from archcalc.model.network import Network
 from archcalc.model.report import row_of
 from archcalc.model.sizes import Sizes, full_shapes
-from archcalc.model.walk import Answers, Use, bounded
+from archcalc.model.walk import Answers, Use, bounded, everything
 from archcalc.questions.closed_form import Derivation
 from archcalc.questions.symbols import Symbol, replaced, symbols_of
 
@@ -145,7 +145,7 @@ class Live:
         """The walk in these letters."""
         names = [symbol.name for symbol in symbols]
         derivation = Derivation(self.model, names, (), self.given, batch=self.batch)
-        return derivation, derivation.walk(Substitution(names, derivation.assumptions), everything)
+        return derivation, derivation.walk(Substitution(names, derivation.assumptions), in_letters)
 
     @cached_property
     def graph(self) -> Network:
@@ -292,19 +292,7 @@ def shown_in(xs: Sequence[Shape]) -> str:
     return " and ".join(map(shown, xs))
 
 
-def everything(layer: Layer, xs: tuple[Shape, ...]) -> Answers:
-    """All that a report says of a layer, in letters."""
-    y = tuple(normal(n) if is_symbolic(n) else n for n in bounded(layer, layer.out(*xs)))
-    weights = layer.weights(*xs)
-    return Answers(
-        kind=kind_of(layer),
-        y=y,
-        weights=weights,
-        shapes={name: weight.shape for name, weight in weights.items()},
-        params=sum(prod(w.shape) for w in weights.values() if w.role == "trainable"),
-        buffers=sum(prod(w.shape) for w in weights.values() if w.role == "buffer"),
-        macs=layer.macs(xs, y),
-        macs_exact=layer.macs_exact(xs, y),
-        ops=layer.ops(xs, y),
-        elements=prod(y),
-    )
+def in_letters(layer: Layer, xs: tuple[Shape, ...]) -> Answers:
+    """All that a report says of a layer, in letters: sizes in normal form, so that equal ones are seen to be."""
+    y = bounded(layer, layer.out(*xs))
+    return everything(layer, xs, tuple(normal(n) if is_symbolic(n) else n for n in y))
